@@ -1,0 +1,46 @@
+"""Errors of the core. Each derives from ``GpenError`` and from the built-in it specialises.
+
+Messages read ``<subject>: expected <spec>, got <actual>. <what to do>``.
+"""
+
+from __future__ import annotations
+
+
+class GpenError(Exception):
+    """Base of every error that ``gpen_core`` raises on purpose."""
+
+
+class TensorSpecError(GpenError, ValueError):
+    """A tensor has the wrong shape, dtype, range or contents."""
+
+
+class DegenerateLandmarksError(GpenError, ValueError):
+    """Landmarks from which no similarity transform follows: all points coincide."""
+
+
+class CheckpointError(GpenError, ValueError):
+    """A model file that cannot be used. The subclasses say why."""
+
+
+class CheckpointReadError(CheckpointError):
+    """The file is damaged, truncated, or of a kind that is not read."""
+
+
+class UnsafeCheckpointError(CheckpointReadError):
+    """The file asks for more than tensors. It was refused and nothing in it was run."""
+
+
+class NotGpenError(CheckpointError):
+    """The file holds a state dict, but not one of a GPEN network."""
+
+
+class CheckpointMismatchError(CheckpointError):
+    """The file holds a GPEN network with tensors missing or of the wrong shape."""
+
+
+class CheckpointNotFoundError(GpenError, FileNotFoundError):
+    """There is no file at the path."""
+
+
+class NonFiniteOutputError(GpenError, ArithmeticError):
+    """The network returned NaN or infinity."""

@@ -1,0 +1,153 @@
+"""The GPEN network: an encoder whose maps and code drive a StyleGAN2 decoder.
+
+T. Yang et al., "GAN Prior Embedded Network for Blind Face Restoration in the Wild", CVPR 2021.
+The arithmetic is rearranged for inference (see ``layers.py``); weights come from a published
+state dict through ``folding.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .config import GpenConfig, detect_config
+from .errors import CheckpointMismatchError, TensorSpecError
+from .folding import check_fir_kernels, fold_state_dict
+from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter, upsample_rgb
+
+
+class GpenGenerator(nn.Module):
+    """GPEN for inference. Built by ``from_state_dict`` or ``gpen_core.load_model``.
+
+    Convolutions run in ``dtype``; the style path and the sum of the RGB maps always in float32.
+    Move it between devices with ``to(device)``; to change the dtype, build it anew.
+    """
+
+    def __init__(self, config: GpenConfig, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.config = config
+        self.dtype = dtype
+        resolutions, width = config.resolutions, config.injected_width
+
+        self.encoder = nn.ModuleList([EncoderBlock(3, config.channels(config.size), False, dtype)])
+        for resolution in reversed(resolutions[:-1]):
+            in_chs, out_chs = config.channels(2 * resolution), config.channels(resolution)
+            self.encoder.append(EncoderBlock(in_chs, out_chs, True, dtype))
+        self.code = ActivatedLinear(config.channels(4) * 16, config.style_dim)
+        self.style = nn.Sequential(
+            *(ActivatedLinear(config.style_dim, config.style_dim) for _ in range(config.n_mlp))
+        )
+
+        self.constant = parameter(1, config.channels(4), 4, 4, dtype=dtype)
+        self.convs = nn.ModuleList()
+        self.to_rgbs = nn.ModuleList()
+        in_chs = config.channels(4)
+        for i, resolution in enumerate(resolutions):
+            out_chs = config.channels(resolution)
+            for upsample in (True, False) if i else (False,):
+                self.convs.append(
+                    StyledConv(in_chs, out_chs, config.style_dim, upsample, config.concat, dtype)
+                )
+                in_chs = out_chs * width
+            self.to_rgbs.append(ToRgb(in_chs, config.style_dim, dtype))
+
+    @classmethod
+    def from_state_dict(
+        cls,
+        state_dict: Mapping[str, Tensor],
+        dtype: torch.dtype = torch.float32,
+        name: str = "state dict",
+    ) -> GpenGenerator:
+        """Build the network from a published state dict, on the CPU, in evaluation mode.
+
+        Args:
+            state_dict: Names and tensors as published, of any floating dtype. Not modified.
+            dtype: What to run the convolutions in: float32, float16 or bfloat16.
+            name: What to call the state dict in error messages.
+
+        Raises:
+            NotGpenError: The keys are not those of a GPEN network.
+            CheckpointMismatchError: Tensors are missing, superfluous, misshapen or not finite.
+        """
+        config = detect_config(state_dict, name)
+        broken = [key for key, tensor in state_dict.items() if not tensor.isfinite().all()]
+        if broken:
+            raise CheckpointMismatchError(
+                f"{name}: expected finite weights, got NaN or infinity in {broken[0]!r}. "
+                "The file is damaged; download it again."
+            )
+        filters = check_fir_kernels(state_dict)
+        if filters:
+            raise CheckpointMismatchError(
+                f"{name}: expected the FIR filter [1, 3, 3, 1] in {filters[0]!r}, got another. "
+                "The file is damaged or of a variant that is not known."
+            )
+        network = cls(config, dtype)
+        folded, strengths = fold_state_dict(state_dict, config)
+        network.load_state_dict(folded)
+        for module_name, strength in strengths.items():
+            network.get_submodule(module_name).injection_strength = strength  # type: ignore[assignment]
+        return network.eval()
+
+    def activation_bytes(self) -> int:
+        """About how much memory one face takes on its way through, without the weights.
+
+        Eight maps of the full resolution: the last convolution's input, features, result and
+        concatenation come to six, its workspace and the RGB maps to the rest.
+        """
+        size = self.config.size
+        return 8 * self.config.channels(size) * size * size * self.dtype.itemsize
+
+    @torch.no_grad()
+    def forward(self, crops: Tensor) -> Tensor:
+        """Restore aligned faces.
+
+        Args:
+            crops: (N, 3, S, S) floating, RGB, in [-1, 1], S = ``config.size``, on the network's
+                device.
+
+        Returns:
+            Same shape and dtype, RGB, about [-1, 1]; not clamped.
+
+        Raises:
+            TensorSpecError: Any other shape.
+        """
+        size = self.config.size
+        if crops.ndim != 4 or crops.shape[1:] != (3, size, size):
+            raise TensorSpecError(
+                f"crops: expected (N, 3, {size}, {size}), got {tuple(crops.shape)}. "
+                "Align and resize the faces to the model's size."
+            )
+        if crops.shape[0] == 0:
+            return crops.clone()
+        features, style = self._encode(crops)
+        restored: Tensor = self._decode(features, style)
+        return restored.to(crops.dtype)
+
+    def _encode(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The encoder's maps from full resolution to 4x4, and the style vectors."""
+        x = crops.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        features = []
+        for block in self.encoder:
+            x = block(x)
+            features.append(x)
+        code = self.code(x.float().flatten(1))
+        code = code * torch.rsqrt(code.square().mean(dim=1, keepdim=True) + 1e-8)
+        style: Tensor = self.style(code)
+        return features, style
+
+    def _decode(self, features: list[Tensor], style: Tensor) -> Tensor:
+        """RGB from the encoder's maps, which are taken off the list as they are used up."""
+        convs = iter(self.convs)
+        deepest = features.pop()
+        x = next(convs)(self.constant.expand(style.shape[0], -1, -1, -1), style, deepest)
+        rgb = self.to_rgbs[0](x, style)
+        for to_rgb in list(self.to_rgbs)[1:]:
+            injected = features.pop()
+            x = next(convs)(x, style, injected)
+            x = next(convs)(x, style, injected)
+            del injected
+            rgb = to_rgb(x, style).add_(upsample_rgb(rgb))
+        return rgb

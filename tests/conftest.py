@@ -1,0 +1,44 @@
+"""Fixtures for every test: the package under test and the data files that some tests need."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _register(name: str, folder: Path) -> None:
+    """Import a package by its folder, keeping the repository off ``sys.path``.
+
+    With the repository on the path its ``nodes`` package would shadow ComfyUI's ``nodes.py``.
+    """
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+
+
+_register("gpen_core", REPOSITORY / "gpen_core")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder with golden/, models/ and images/, named by GPEN_TEST_DATA; skips without it."""
+    folder = os.environ.get("GPEN_TEST_DATA")
+    if not folder:
+        pytest.skip("GPEN_TEST_DATA does not name a folder with golden/, models/ and images/")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """Folder with facedetection/ in it, named by GPEN_MODELS_DIR; skips without it."""
+    folder = os.environ.get("GPEN_MODELS_DIR")
+    if not folder:
+        pytest.skip("GPEN_MODELS_DIR does not name a folder with facedetection/ in it")
+    return Path(folder)

@@ -1,0 +1,148 @@
+import pytest
+import torch
+
+from gpen_core.config import GpenConfig
+from gpen_core.errors import CheckpointMismatchError, TensorSpecError
+from gpen_core.generator import GpenGenerator
+from gpen_core.layers import StyledConv, upsample_rgb
+from gpen_core.synthetic import random_state_dict
+from support.golden import load_golden
+from support.metrics import relative_l2
+from support.reference_gpen import ReferenceGpen
+
+GOLDEN = ["gpen_256_cm1_narrow0125", "gpen_512_cm2_narrow00625"]
+# Of random weights against float32; half precision as the issue of its arithmetic allows.
+MAX_ERROR = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
+
+VARIANTS = [
+    GpenConfig(256, 1, 0.125),
+    GpenConfig(256, 2, 0.0625, concat=False),
+    GpenConfig(256, 1.5, 0.1, n_mlp=3, style_dim=48),
+    GpenConfig(512, 2, 0.0625),
+    GpenConfig(1024, 2, 0.0625, style_dim=64),
+]
+
+
+def random_crops(config: GpenConfig, n: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(n, 3, config.size, config.size, generator=generator) * 2 - 1
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("dtype", MAX_ERROR, ids=str)
+def test_forward_agrees_with_the_golden_outputs(test_data, name, dtype):
+    state_dict, crops, expected = load_golden(test_data, name)
+    restored = GpenGenerator.from_state_dict(state_dict, dtype)(crops)
+    assert restored.dtype == torch.float32
+    assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=str)
+def test_forward_agrees_with_the_published_formulation(config):
+    state_dict = random_state_dict(config)
+    reference = ReferenceGpen(config)
+    reference.load_state_dict(state_dict)
+    crops = random_crops(config)
+    with torch.no_grad():
+        expected = reference(crops)
+    assert relative_l2(GpenGenerator.from_state_dict(state_dict)(crops), expected) <= 1e-5
+
+
+def test_forward_of_a_batch_equals_single_runs():
+    config = GpenConfig(256, 1, 0.125)
+    network = GpenGenerator.from_state_dict(random_state_dict(config))
+    crops = random_crops(config, 3)
+    singles = torch.cat([network(crop[None]) for crop in crops])
+    # The order of additions inside a convolution depends on the batch, so not to the bit.
+    assert relative_l2(network(crops), singles) <= 3e-6
+
+
+@pytest.mark.parametrize("upsample", [False, True])
+def test_styled_conv_gives_the_same_with_scaled_weights_and_scaled_activations(upsample):
+    torch.manual_seed(0)
+    conv = StyledConv(6, 5, 16, upsample, concat=True, dtype=torch.float32)
+    for weight in conv.parameters():
+        weight.normal_()
+    weight = conv.weight.transpose(0, 1) if upsample else conv.weight
+    conv.energy.copy_(weight.square().sum(dim=(2, 3)))
+    x, style = torch.randn(2, 6, 7, 9), torch.randn(2, 16)
+    scales, demodulation = conv._modulation(style)
+    by_activations = conv._convolve_scaled_activations(x, scales, demodulation)
+    by_weight = [
+        conv._convolve_scaled_weight(x[i : i + 1], scales[i], demodulation[i]) for i in range(2)
+    ]
+    torch.testing.assert_close(torch.cat(by_weight), by_activations, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_does_not_overflow_with_large_styles():
+    config = GpenConfig(256, 1, 0.125)
+    state_dict = random_state_dict(config)
+    for key in state_dict:
+        if key.startswith("generator.conv") and key.endswith("modulation.bias"):
+            state_dict[key] *= 1e5  # beyond the range of float16, undone by demodulation
+    crops = random_crops(config)
+    expected = GpenGenerator.from_state_dict(state_dict)(crops)
+    restored = GpenGenerator.from_state_dict(state_dict, torch.float16)(crops)
+    assert relative_l2(restored, expected) <= MAX_ERROR[torch.float16]
+
+
+def test_upsample_rgb_equals_zero_stuffing_and_the_filter():
+    rgb = torch.randn(2, 3, 5, 4)
+    stuffed = torch.zeros(2, 3, 10, 8)
+    stuffed[:, :, ::2, ::2] = rgb
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    kernel = (4 * torch.outer(taps, taps)).expand(3, 1, 4, 4)
+    padded = torch.nn.functional.pad(stuffed, (2, 1, 2, 1))
+    expected = torch.nn.functional.conv2d(padded, kernel, groups=3)
+    torch.testing.assert_close(upsample_rgb(rgb), expected)
+
+
+def test_from_state_dict_does_not_modify_its_input():
+    state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
+    before = {key: value.clone() for key, value in state_dict.items()}
+    GpenGenerator.from_state_dict(state_dict)
+    assert all(torch.equal(state_dict[key], before[key]) for key in before)
+
+
+def test_from_state_dict_reads_half_precision_checkpoints():
+    config = GpenConfig(256, 1, 0.125)
+    state_dict = random_state_dict(config)
+    halves = {key: value.half() for key, value in state_dict.items()}
+    crops = random_crops(config)
+    expected = GpenGenerator.from_state_dict(state_dict)(crops)
+    assert relative_l2(GpenGenerator.from_state_dict(halves)(crops), expected) <= 3e-3
+
+
+def test_from_state_dict_refuses_weights_that_are_not_finite():
+    state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
+    state_dict["generator.convs.4.conv.weight"][0, 0, 0, 0, 0] = float("nan")
+    with pytest.raises(CheckpointMismatchError, match=r"generator\.convs\.4\.conv\.weight"):
+        GpenGenerator.from_state_dict(state_dict, name="x.pth")
+
+
+def test_from_state_dict_refuses_another_filter():
+    state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
+    state_dict["ecd3.0.0.kernel"] = torch.ones(4, 4) / 16
+    with pytest.raises(CheckpointMismatchError, match=r"ecd3\.0\.0\.kernel"):
+        GpenGenerator.from_state_dict(state_dict)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 512, 512), (1, 1, 256, 256), (3, 256, 256), (1, 4, 8, 8)])
+def test_forward_refuses_other_shapes(shape):
+    network = GpenGenerator.from_state_dict(random_state_dict(GpenConfig(256, 1, 0.125)))
+    with pytest.raises(TensorSpecError, match=r"expected \(N, 3, 256, 256\)"):
+        network(torch.zeros(shape))
+
+
+def test_forward_of_no_crops_is_no_crops():
+    network = GpenGenerator.from_state_dict(random_state_dict(GpenConfig(256, 1, 0.125)))
+    assert network(torch.zeros(0, 3, 256, 256)).shape == (0, 3, 256, 256)
+
+
+def test_forward_keeps_the_dtype_of_the_crops_and_leaves_them_alone():
+    config = GpenConfig(256, 1, 0.125)
+    network = GpenGenerator.from_state_dict(random_state_dict(config))
+    crops = random_crops(config).double()
+    before = crops.clone()
+    assert network(crops).dtype == torch.float64
+    assert torch.equal(crops, before)
