@@ -1,0 +1,225 @@
+import numpy as np
+import pytest
+import torch
+
+import gpen_core
+from gpen_core.alignment import template_landmarks
+from gpen_core.config import GpenConfig
+from gpen_core.errors import NonFiniteOutputError, TensorSpecError
+from gpen_core.faces import Faces
+from gpen_core.synthetic import identity_state_dict, random_state_dict
+from support.geometry import noise, smooth
+from support.metrics import psnr
+
+CONFIG = GpenConfig(256, 1, 0.0625)
+
+
+@pytest.fixture(scope="module")
+def identity():
+    return gpen_core.GpenGenerator.from_state_dict(identity_state_dict(CONFIG))
+
+
+@pytest.fixture(scope="module")
+def random_network():
+    return gpen_core.GpenGenerator.from_state_dict(random_state_dict(CONFIG))
+
+
+def faces_at(*places: tuple[int, float, float, float]) -> Faces:
+    """Faces of (image, x, y, size), upright, their crops' corner at x, y."""
+    template = template_landmarks(gpen_core.Template.FFHQ, 1).float()
+    landmarks = torch.stack([template * s + torch.tensor([x, y]) for _, x, y, s in places])
+    return Faces(
+        image_index=torch.tensor([place[0] for place in places]),
+        boxes=torch.cat([landmarks.amin(1), landmarks.amax(1)], 1),
+        landmarks=landmarks,
+        scores=torch.ones(len(places)),
+    )
+
+
+PLACES = [
+    (1, 40.0, 10.0, 80.0),
+    (0, -20.0, 5.0, 60.0),
+    (1, 10.0, 30.0, 300.0),
+    (0, 70.0, 60.0, 30.0),
+]
+
+
+def batch(n_channels: int = 3) -> torch.Tensor:
+    images = torch.stack([torch.cat([noise(120, i), noise(120, 9)[:1]]) for i in range(3)])
+    return images[:, :n_channels]
+
+
+@pytest.mark.parametrize("template", gpen_core.Template)
+@pytest.mark.parametrize("n_channels", [3, 4])
+def test_the_identity_network_gives_back_the_input(identity, template, n_channels):
+    images = batch(n_channels)
+    result = gpen_core.restore_faces(images, identity, faces_at(*PLACES), template=template)
+    torch.testing.assert_close(result.images, images, rtol=0, atol=1e-6)
+    inside = (result.masks > 0)[:, None].expand_as(images)
+    assert psnr(result.images[inside], images[inside]) > 120
+    assert torch.equal(result.images[~inside], images[~inside])
+
+
+def test_a_network_that_changes_pixels_changes_only_those_in_the_mask(random_network):
+    images = batch(4)
+    result = gpen_core.restore_faces(images, random_network, faces_at(*PLACES))
+    inside = (result.masks > 0)[:, None].expand_as(images)
+    assert torch.equal(result.images[~inside], images[~inside])
+    assert torch.equal(result.images[:, 3], images[:, 3])  # alpha
+    assert torch.equal(result.images[2], images[2])  # no face in it
+    for i in (0, 1):
+        assert (result.images[i] - images[i]).abs().max() > 0.1
+    assert result.images.min() >= 0
+    assert result.images.max() <= 1
+
+
+def test_blend_of_zero_gives_the_input_bit_for_bit(random_network):
+    images = batch(4)
+    result = gpen_core.restore_faces(images, random_network, faces_at(*PLACES), blend=0)
+    assert torch.equal(result.images, images)
+    assert result.masks.max() == 1  # where it would have been
+
+
+def test_the_input_is_not_modified(random_network):
+    images = batch()
+    before = images.clone()
+    gpen_core.restore_faces(images, random_network, faces_at(*PLACES))
+    assert torch.equal(images, before)
+
+
+def test_no_faces_give_back_the_images(random_network):
+    images = batch()
+    result = gpen_core.restore_faces(images, random_network, Faces.empty(), keep_crops=True)
+    assert torch.equal(result.images, images)
+    assert not result.masks.any()
+    assert result.crops.shape == (0, 3, 256, 256)
+
+
+def test_no_images_give_no_images(random_network):
+    images = torch.zeros(0, 3, 8, 8)
+    assert gpen_core.restore_faces(images, random_network, Faces.empty()).images.shape[0] == 0
+
+
+@pytest.mark.parametrize("max_batch", [2, 3, 8])
+def test_the_batch_size_makes_no_difference(random_network, max_batch):
+    images, faces = batch(), faces_at(*PLACES)
+    one = gpen_core.restore_faces(images, random_network, faces, keep_crops=True)
+    many = gpen_core.restore_faces(
+        images, random_network, faces, keep_crops=True, max_batch=max_batch
+    )
+    torch.testing.assert_close(many.images, one.images, rtol=0, atol=2e-5)
+    torch.testing.assert_close(many.restored_crops, one.restored_crops, rtol=0, atol=2e-4)
+    assert torch.equal(many.masks, one.masks)
+    assert torch.equal(many.crops, one.crops)
+
+
+def test_the_order_of_the_faces_is_that_of_the_crops_and_of_nothing_else(random_network):
+    images, faces = batch(), faces_at(*PLACES)
+    turned = faces.select([3, 2, 1, 0])
+    first = gpen_core.restore_faces(images, random_network, faces, keep_crops=True)
+    second = gpen_core.restore_faces(images, random_network, turned, keep_crops=True)
+    torch.testing.assert_close(second.images, first.images, rtol=0, atol=1e-6)
+    assert torch.equal(second.crops.flip(0), first.crops)
+    torch.testing.assert_close(
+        second.restored_crops.flip(0), first.restored_crops, rtol=0, atol=2e-4
+    )
+
+
+def test_an_aligned_picture_is_its_own_crop(identity):
+    images = smooth(256)[None]
+    result = gpen_core.restore_faces(
+        images, identity, faces_at((0, 0.0, 0.0, 256.0)), keep_crops=True
+    )
+    torch.testing.assert_close(result.crops[0], images[0], rtol=0, atol=1e-4)
+
+
+def test_progress_and_interruption_come_with_every_chunk(identity):
+    done, checks = [], []
+    gpen_core.restore_faces(
+        batch(),
+        identity,
+        faces_at(*PLACES),
+        max_batch=3,
+        on_progress=lambda *progress: done.append(progress),
+        check_interrupt=lambda: checks.append(len(done)),
+    )
+    assert done == [(3, 4), (4, 4)]
+    assert checks == [0, 1]
+
+
+def test_an_interruption_stops_the_work(identity):
+    class StopError(Exception):
+        pass
+
+    def stop():
+        raise StopError
+
+    with pytest.raises(StopError):
+        gpen_core.restore_faces(batch(), identity, faces_at(*PLACES), check_interrupt=stop)
+
+
+def test_a_network_that_overflows_is_reported_and_not_pasted():
+    state_dict = identity_state_dict(CONFIG)
+    state_dict["ecd0.0.1.bias"].fill_(1e30)
+    network = gpen_core.GpenGenerator.from_state_dict(state_dict)
+    network.to_rgbs[-1].weight.fill_(1e30)
+    with pytest.raises(NonFiniteOutputError, match="fp32"):
+        gpen_core.restore_faces(batch(), network, faces_at(*PLACES))
+
+
+@pytest.mark.parametrize(
+    ("images", "remedy"),
+    [
+        (torch.zeros(1, 1, 9, 9), "Repeat a grey channel"),
+        (torch.zeros(1, 2, 9, 9), "3 .RGB. or 4"),
+        (torch.zeros(3, 9, 9), "batch axis"),
+        (torch.zeros(1, 3, 9, 9, dtype=torch.uint8), "scale to"),
+    ],
+)
+def test_images_of_another_kind_are_refused(identity, images, remedy):
+    with pytest.raises(TensorSpecError, match=remedy):
+        gpen_core.restore_faces(images, identity, Faces.empty())
+
+
+def test_pixels_that_are_not_finite_are_refused(identity):
+    images = batch()
+    images[1, 0, 50, 60] = float("nan")
+    with pytest.raises(TensorSpecError, match="face 0 of image 1"):
+        gpen_core.restore_faces(images, identity, faces_at((1, 20.0, 20.0, 80.0)))
+
+
+def test_faces_of_another_batch_are_refused(identity):
+    with pytest.raises(TensorSpecError, match="below 3"):
+        gpen_core.restore_faces(batch(), identity, faces_at((3, 0.0, 0.0, 50.0)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_tiny_images_come_back(identity, size):
+    images = noise(size)[None]
+    result = gpen_core.restore_faces(images, identity, faces_at((0, 0.0, 0.0, float(size))))
+    torch.testing.assert_close(result.images, images, rtol=0, atol=1e-6)
+
+
+def test_half_precision_images_keep_their_dtype_and_their_bits(random_network):
+    images = batch().half()
+    result = gpen_core.restore_faces(images, random_network, faces_at(*PLACES))
+    inside = (result.masks > 0)[:, None].expand_as(images)
+    assert result.images.dtype == torch.float16
+    assert torch.equal(result.images[~inside], images[~inside])
+
+
+def test_a_real_face_is_found_aligned_and_given_back(identity, models_dir):
+    from skimage.data import astronaut
+
+    detector = gpen_core.load_detector(
+        "retinaface_mobile0.25", models_dir / "facedetection" / "detection_mobilenet0.25_Final.pth"
+    )
+    images = torch.from_numpy(np.array(astronaut())).permute(2, 0, 1)[None] / 255
+    faces = gpen_core.detect_faces(images, detector)
+    assert len(faces) == 1
+    result = gpen_core.restore_faces(images, identity, faces, keep_crops=True)
+    torch.testing.assert_close(result.images, images, rtol=0, atol=1e-6)
+    # In the crop the face is where the template wants it: found there again, at those points.
+    again = gpen_core.detect_faces(result.crops, detector)
+    expected = template_landmarks(gpen_core.Template.FFHQ, 256).float()
+    assert (again.landmarks[0] - expected).norm(dim=1).max() < 0.05 * 256
