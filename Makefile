@@ -1,0 +1,45 @@
+# Development commands. Variables: PYTHON (makes .venv), ARGS (for pytest), PHOTO (for the demo),
+# COMFYUI_DIR (use this ComfyUI), GPEN_MODELS_DIR (a ComfyUI models folder), GPEN_TEST_DATA.
+
+PYTHON ?= python3
+VENV := .venv/bin
+PACK := gpen_face_restore
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types check format clean distclean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## create .venv and .host, or bring them up to date
+	@$(PYTHON) tools/environment.py --tests
+
+demo: setup ## restore faces of a sample photo, or of PHOTO=file, in a real ComfyUI
+	@$(VENV)/python tools/demo.py $(if $(PHOTO),"$(PHOTO)")
+
+test: setup ## run all tests; ARGS="-k name -x" goes to pytest
+	@$(VENV)/python -m pytest tests -c tests/pytest.ini $(ARGS)
+
+lint: setup ## check style and formatting
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+
+# Run under the pack's name: the folder of a clone may be called what no Python package can be.
+types: setup ## check types
+	@mkdir -p .host/types && ln -sfn ../.. .host/types/$(PACK)
+	@cd .host/types && ../../$(VENV)/mypy --config-file ../../pyproject.toml \
+		-p $(PACK).gpen_core -p $(PACK).nodes
+	@MYPYPATH=tools:. $(VENV)/mypy --explicit-package-bases tools/*.py
+
+check: lint types test ## lint, types and test
+
+format: setup ## format and sort imports
+	@$(VENV)/ruff check --select I --fix .
+	@$(VENV)/ruff format .
+
+clean: ## remove the demo's pictures and all caches
+	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .host/types
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.host/*' -exec rm -rf {} +
+
+distclean: clean ## remove .venv and .host, downloaded models included
+	rm -rf .venv .host

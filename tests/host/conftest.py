@@ -1,0 +1,47 @@
+"""The one ComfyUI server that all host tests share: starting it is most of their time."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from comfy_server import ComfyServer
+from gpen_core.checkpoint import NOTICE_KEY, save_checkpoint
+from gpen_core.config import GpenConfig
+from gpen_core.synthetic import IDENTITY_NOTICE, identity_state_dict, random_state_dict
+from support.hostile import Bomb
+
+
+@pytest.fixture(scope="session")
+def bomb_marker(tmp_path_factory) -> Path:
+    """The file that appears if the code in hostile.pth is ever run."""
+    return tmp_path_factory.mktemp("bomb") / "executed"
+
+
+@pytest.fixture(scope="session")
+def synthetic_models(tmp_path_factory, bomb_marker) -> Path:
+    """A ComfyUI models folder with checkpoints that nobody trained, good and bad."""
+    folder = tmp_path_factory.mktemp("models")
+    gpen, shared = folder / "gpen", folder / "facerestore_models"
+    gpen.mkdir()
+    shared.mkdir()
+    identity = identity_state_dict(GpenConfig(512, 2, 0.0625))
+    random = random_state_dict(GpenConfig(256, 1, 0.0625))
+    save_checkpoint(identity, gpen / "GPEN-identity-512.safetensors", {NOTICE_KEY: IDENTITY_NOTICE})
+    torch.save(random, shared / "GPEN-random-256.pth")
+    torch.save({**random, "bomb": Bomb(bomb_marker)}, shared / "hostile.pth")
+    torch.save({"params_ema": {"stylegan_decoder.x": torch.zeros(1)}}, shared / "GFPGANv1.4.pth")
+    whole = (gpen / "GPEN-identity-512.safetensors").read_bytes()
+    (shared / "truncated.safetensors").write_bytes(whole[: len(whole) // 2])
+    (shared / "notes.txt").write_text("not a checkpoint")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def comfy(synthetic_models) -> Iterator[ComfyServer]:
+    """A running ComfyUI with the pack, on the CPU, with synthetic and GPEN_MODELS_DIR's models."""
+    models = os.environ.get("GPEN_MODELS_DIR")
+    with ComfyServer(models=[synthetic_models, *([Path(models)] if models else [])]) as server:
+        yield server
