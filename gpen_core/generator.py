@@ -143,7 +143,7 @@ class GpenGenerator(nn.Module):
         convs = iter(self.convs)
         deepest = features.pop()
         x = next(convs)(self.constant.expand(style.shape[0], -1, -1, -1), style, deepest)
-        rgb = self.to_rgbs[0](x, style)
+        rgb: Tensor = self.to_rgbs[0](x, style)
         for to_rgb in list(self.to_rgbs)[1:]:
             injected = features.pop()
             x = next(convs)(x, style, injected)

@@ -1,0 +1,148 @@
+"""From a checkpoint file to a network, and back to a file.
+
+A checkpoint is the file, a state dict the mapping of names to tensors in it. Inside the core a
+state dict always has the published names, whatever the file looked like.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .config import GpenConfig, detect_config, expected_shapes
+from .errors import CheckpointError, CheckpointNotFoundError
+from .generator import GpenGenerator
+from .layers import published_fir_kernel
+from .safe_load import read_tensors
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".onnx")
+CONFIG_KEY = "gpen_config"
+"""Key of the configuration, as JSON, in the metadata of a .safetensors file."""
+NOTICE_KEY = "notice"
+"""Key of a sentence for users in the same metadata, for files that are not what they seem."""
+
+_UNUSED_PREFIX = "generator.noises."  # StyleGAN2's fixed noise maps, which GPEN replaces
+
+
+def load_model(
+    path: str | Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> GpenGenerator:
+    """Load a GPEN network; size, widths and variant are detected from its weights.
+
+    Args:
+        path: A .pth, .pt, .bin, .safetensors or .onnx file. Nothing in it is executed.
+        device: Where to put the network.
+        dtype: What to run the convolutions in: float32, float16 or bfloat16.
+
+    Raises:
+        CheckpointNotFoundError: There is no such file.
+        CheckpointReadError: The file is damaged or of a kind that is not read.
+        UnsafeCheckpointError: The file asks to run code. Nothing in it was run.
+        NotGpenError: The file holds another model.
+        CheckpointMismatchError: Tensors are missing, misshapen or not finite.
+    """
+    path = Path(path)
+    return GpenGenerator.from_state_dict(load_state_dict(path), dtype, path.name).to(device)
+
+
+def load_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read the published state dict out of any checkpoint file.
+
+    Returns:
+        Names and tensors as published, on the CPU, dtypes as stored (float32 from .onnx).
+
+    Raises:
+        CheckpointError: As for ``load_model``.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointNotFoundError(
+            f"{path.name}: expected a file at {path}, got none. "
+            "Check the name, or download it into that folder."
+        )
+    if path.suffix.lower() == ".onnx":
+        from .onnx_weights import read_onnx_state_dict
+
+        state_dict = read_onnx_state_dict(path)
+    else:
+        state_dict = read_tensors(path)
+    state_dict = {
+        key: tensor for key, tensor in state_dict.items() if not key.startswith(_UNUSED_PREFIX)
+    }
+    config = detect_config(state_dict, path.name)
+    for key in expected_shapes(config):
+        if key.endswith(".kernel"):
+            state_dict.setdefault(key, published_fir_kernel(key))
+    return state_dict
+
+
+def save_checkpoint(
+    state_dict: Mapping[str, Tensor],
+    path: str | Path,
+    metadata: Mapping[str, str] | None = None,
+) -> GpenConfig:
+    """Write a published state dict as .safetensors, the configuration in the metadata.
+
+    The file appears under its name only once it is complete.
+
+    Args:
+        state_dict: Names and tensors as published.
+        path: Where to; must end in .safetensors.
+        metadata: More keys for the file's metadata.
+
+    Returns:
+        The configuration that was detected and stored.
+
+    Raises:
+        CheckpointError: The path ends otherwise, or the state dict is not that of a GPEN network.
+        OSError: The file cannot be written, for example because the disk is full.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        raise CheckpointError(
+            f"{path.name}: expected a name ending in .safetensors, got {path.suffix!r}. Rename it."
+        )
+    config = detect_config(state_dict, path.name)
+    stored = {"format": "pt", CONFIG_KEY: json.dumps(config.to_dict()), **(metadata or {})}
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()}
+    # Beside the target, so that the rename stays on one file system.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        partial = Path(folder) / path.name
+        safetensors.torch.save_file(tensors, partial, metadata=stored)
+        partial.replace(path)
+    return config
+
+
+def read_notice(path: str | Path) -> str:
+    """The sentence for users that a .safetensors file carries in its metadata, or nothing."""
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        return ""
+    with safetensors.safe_open(path, framework="pt") as file:
+        return str((file.metadata() or {}).get(NOTICE_KEY, ""))
+
+
+def convert_checkpoint(source: str | Path, target: str | Path) -> GpenConfig:
+    """Read any GPEN checkpoint and write it as .safetensors.
+
+    Returns:
+        The configuration of the network.
+
+    Raises:
+        CheckpointError: As for ``load_model`` and ``save_checkpoint``.
+        OSError: The target cannot be written.
+    """
+    metadata = {"converted_from": Path(source).name}
+    state_dict = load_state_dict(source)
+    notice = read_notice(source)
+    return save_checkpoint(
+        state_dict, target, {**metadata, NOTICE_KEY: notice} if notice else metadata
+    )

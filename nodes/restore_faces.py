@@ -1,0 +1,195 @@
+"""The all-in-one node: IMAGE -> the same image with restored faces."""
+
+from __future__ import annotations
+
+import time
+
+from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
+from torch import Tensor
+
+from ..gpen_core import Faces, RestoreResult, Template, restore_faces
+from .detect_faces import count_text, detector_inputs, find_faces
+from .host import (
+    check_interrupt,
+    dtype_name,
+    faces_at_once,
+    load_network_on_device,
+    progress_bar,
+    show_text,
+    to_channels_first,
+    to_channels_last,
+)
+from .types import CATEGORY, GpenFacesSocket, GpenModelSocket, HostedModel
+
+
+class GpenRestoreFaces(io.ComfyNode):
+    """Restore faces with GPEN. The work is done in gpen_core; this class only adapts sockets."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Sockets and widgets."""
+        return io.Schema(
+            node_id="GPEN_RestoreFaces",
+            display_name="Restore Faces (GPEN)",
+            category=CATEGORY,
+            description=(
+                "Finds every face, restores it and blends it back. Pixels outside the mask stay "
+                "as they were, to the bit. No face: the image comes back unchanged."
+            ),
+            inputs=[
+                GpenModelSocket.Input("model", tooltip="Network from the Load GPEN Model node."),
+                io.Image.Input(
+                    "image",
+                    tooltip="One image or a batch, RGB or RGBA. Count, order and alpha are kept.",
+                ),
+                io.Float.Input(
+                    "blend",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Share of the restored face. 0: the image as it was. 1: all restored.",
+                ),
+                io.Combo.Input(
+                    "template",
+                    options=Template,
+                    default=Template.FFHQ,
+                    tooltip=(
+                        "How tightly the face is cropped for the network. ffhq: as ReActor and "
+                        "FaceFusion do. gpen: as the GPEN authors do, with more of the head."
+                    ),
+                ),
+                io.Float.Input(
+                    "padding",
+                    default=0.02,
+                    min=0.0,
+                    max=0.3,
+                    step=0.01,
+                    tooltip=(
+                        "Strip along the edge of the crop that is not pasted, as a fraction of the "
+                        "crop. 0: paste up to the edge. 0.3: only the middle of the face."
+                    ),
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=0.12,
+                    min=0.0,
+                    max=0.5,
+                    step=0.01,
+                    tooltip=(
+                        "Width of the soft edge inside the padding, as a fraction of the crop. "
+                        "0: a hard edge. Raise it if a seam shows."
+                    ),
+                ),
+                *detector_inputs(),
+                io.Boolean.Input(
+                    "output_crops",
+                    default=False,
+                    tooltip=(
+                        "Also put out every face before and after, at the network's size. Off "
+                        "saves memory: a face at 2048 takes 100 MB."
+                    ),
+                ),
+                GpenFacesSocket.Input(
+                    "faces",
+                    optional=True,
+                    tooltip=(
+                        "Faces to restore, from Detect Faces (GPEN) on the same image. Not "
+                        "connected: all faces that the detector finds."
+                    ),
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "restored", display_name="image", tooltip="The images with restored faces."
+                ),
+                io.Mask.Output(
+                    "mask",
+                    display_name="mask",
+                    tooltip="Where faces were pasted: 1 inside, 0 outside, soft between.",
+                ),
+                io.Image.Output(
+                    "crops_before",
+                    display_name="faces before",
+                    tooltip="The aligned faces as the network got them. Needs output_crops.",
+                ),
+                io.Image.Output(
+                    "crops_after",
+                    display_name="faces after",
+                    tooltip="The same faces as the network returned them. Needs output_crops.",
+                ),
+                io.String.Output(
+                    "text", display_name="text", tooltip="What was done, or why nothing was."
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: HostedModel,
+        image: Tensor,
+        blend: float,
+        template: str,
+        padding: float,
+        feather: float,
+        detector: str,
+        detection_size: int,
+        threshold: float,
+        output_crops: bool,
+        faces: Faces | None = None,
+    ) -> io.NodeOutput:
+        """Restore the faces."""
+        started = time.monotonic()
+        images = to_channels_first(image)
+        if faces is None:
+            faces = find_faces(images, detector, detection_size, threshold)
+        network = load_network_on_device(model)
+        result = restore_faces(
+            images,
+            network,
+            faces,
+            template=template,
+            blend=blend,
+            padding=padding,
+            feather=feather,
+            max_batch=faces_at_once(model),
+            keep_crops=output_crops,
+            on_progress=progress_bar(len(faces)),
+            check_interrupt=check_interrupt,
+        )
+        seconds = time.monotonic() - started
+        text = _describe(model, len(faces), len(images), seconds)
+        show_text(text, cls.hidden.unique_id)
+        return io.NodeOutput(
+            to_channels_last(result.images),
+            result.masks,
+            *_crop_outputs(result, output_crops),
+            text,
+            ui=ui.PreviewText(text),
+        )
+
+
+def _describe(model: HostedModel, n_faces: int, n_images: int, seconds: float) -> str:
+    if n_faces == 0:
+        images = "the image is" if n_images == 1 else f"the {n_images} images are"
+        return f"No face found: {images} unchanged. Lower the threshold if there is one."
+    network = model.network
+    done = "Restored" if not model.notice else "Nothing was restored:"
+    return (
+        f"{done} {count_text(n_faces, n_images)} with {model.name} at {network.config.size} px "
+        f"({dtype_name(network.dtype)} on {model.patcher.load_device}, {seconds:.1f} s). "
+        f"{model.notice}"
+    ).strip()
+
+
+def _crop_outputs(result: RestoreResult, wanted: bool) -> tuple[object, object]:
+    """The crops, or what stops the nodes behind the sockets and only those."""
+    if not wanted:
+        message = "Turn on output_crops in Restore Faces (GPEN) to get the faces before and after."
+        return ExecutionBlocker(message), ExecutionBlocker(message)
+    if result.crops is None or result.restored_crops is None or not len(result.crops):
+        return ExecutionBlocker(None), ExecutionBlocker(None)
+    return to_channels_last(result.crops), to_channels_last(result.restored_crops)

@@ -1,0 +1,43 @@
+import json
+
+import pytest
+import torch
+
+import gpen_core
+from gpen_core.__main__ import main
+from gpen_core.config import GpenConfig
+from gpen_core.synthetic import random_state_dict
+
+CONFIG = GpenConfig(256, 1, 0.0625, style_dim=32)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save({"g_ema": random_state_dict(CONFIG)}, path)
+    return path
+
+
+def test_info_says_what_a_checkpoint_is(checkpoint, capsys):
+    assert main(["info", str(checkpoint), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["size"] == 256
+    assert found["narrow"] == 0.0625
+    assert found["published_as"] is None
+    assert len(found["sha256"]) == 64
+    assert main(["info", str(checkpoint)]) == 0
+    assert "unknown file" in capsys.readouterr().out
+
+
+def test_convert_writes_a_file_that_loads(checkpoint, tmp_path, capsys):
+    target = tmp_path / "model.safetensors"
+    assert main(["convert", str(checkpoint), str(target)]) == 0
+    assert "GPEN-256" in capsys.readouterr().out
+    assert gpen_core.load_model(target).config == CONFIG
+
+
+def test_a_file_that_cannot_be_read_is_an_error_on_stderr(tmp_path, capsys):
+    assert main(["info", str(tmp_path / "absent.pth")]) == 1
+    captured = capsys.readouterr()
+    assert "absent.pth" in captured.err
+    assert captured.out == ""

@@ -1,0 +1,305 @@
+"""The pack's nodes in a real ComfyUI, over HTTP and websocket, as its web page uses them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from comfy_workflow import nodes_of_type, ui_to_api
+
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NODE_IDS = ["GPEN_LoadModel", "GPEN_DetectFaces", "GPEN_RestoreFaces"]
+
+# Around the astronaut's face; the crop's mask lies inside it.
+FACE = (slice(0, 260), slice(110, 350))
+
+
+def graph(image: str, model: str = "GPEN-random-256.pth", **widgets) -> dict:
+    """Load Image -> Restore Faces -> Save Image."""
+    restore = {
+        "model": ["model", 0],
+        "image": ["image", 0],
+        "blend": 1.0,
+        "template": "ffhq",
+        "padding": 0.02,
+        "feather": 0.12,
+        "detector": "retinaface_mobile0.25",
+        "detection_size": 640,
+        "threshold": 0.8,
+        "output_crops": False,
+        **widgets,
+    }
+    return {
+        "image": {"class_type": "LoadImage", "inputs": {"image": image}},
+        "model": {"class_type": "GPEN_LoadModel", "inputs": {"model_name": model, "dtype": "auto"}},
+        "restore": {"class_type": "GPEN_RestoreFaces", "inputs": restore},
+        "save": save(["restore", 0]),
+    }
+
+
+def save(source: list) -> dict:
+    return {"class_type": "SaveImage", "inputs": {"images": source, "filename_prefix": "test"}}
+
+
+def error_of(comfy, prompt: dict) -> dict:
+    result = comfy.wait(comfy.queue(prompt))
+    assert result.status == "error"
+    return result.error
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> np.ndarray:
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope="module")
+def astronaut_name(comfy, astronaut) -> str:
+    return comfy.upload_image(astronaut, "astronaut.png")
+
+
+@pytest.fixture(scope="module")
+def solvay_name(comfy, test_data) -> str:
+    return comfy.upload_image(test_data / "images" / "Solvay_conference_1927.png")
+
+
+@pytest.fixture(scope="module")
+def faceless_name(comfy) -> str:
+    return comfy.upload_image(skimage.data.coffee(), "coffee.png")
+
+
+@pytest.mark.parametrize("node_id", NODE_IDS)
+def test_every_socket_and_widget_has_a_tooltip(comfy, node_id):
+    schema = comfy.object_info(node_id)
+    assert schema["category"] == "image/face restoration"
+    assert schema["description"]
+    for specs in schema["input"].values():
+        for name, spec in specs.items():
+            if spec[0] not in ("UNIQUE_ID", "PROMPT", "EXTRA_PNGINFO"):
+                assert len(spec[1].get("tooltip", "")) > 10, name
+    assert all(len(tooltip) > 10 for tooltip in schema["output_tooltips"])
+    assert len(schema["output_tooltips"]) == len(schema["output"])
+
+
+@pytest.mark.parametrize("node_id", NODE_IDS)
+def test_every_node_has_a_help_page(comfy, node_id):
+    assert (REPOSITORY / "js" / "docs" / f"{node_id}.md").is_file()
+    page = comfy.get_text(f"/extensions/gpen_face_restore/docs/{node_id}.md")
+    assert comfy.object_info(node_id)["display_name"] in page
+
+
+def test_loader_lists_checkpoints_on_disk_first_and_then_known_ones(comfy):
+    names = comfy.object_info("GPEN_LoadModel")["input"]["required"]["model_name"][1]["options"]
+    assert names[:2] == ["GPEN-identity-512.safetensors", "GPEN-random-256.pth"]
+    assert names.index("hostile.pth") < names.index("GPEN-BFR-2048.onnx")
+    assert "notes.txt" not in names
+    assert len(names) == len(set(names))
+
+
+def test_the_template_browser_lists_the_workflow_with_its_picture(comfy):
+    assert json.loads(comfy.get_text("/api/workflow_templates"))["gpen_face_restore"] == [
+        "restore_faces"
+    ]
+    assert (REPOSITORY / "workflows" / "restore_faces.jpg").is_file()
+
+
+def test_the_bundled_workflow_restores_the_face_and_nothing_else(comfy, astronaut, astronaut_name):
+    workflow = json.loads((REPOSITORY / "workflows" / "restore_faces.json").read_text("utf-8"))
+    prompt = ui_to_api(workflow, comfy.object_info())
+    (load_image,) = nodes_of_type(prompt, "LoadImage")
+    (load_model,) = nodes_of_type(prompt, "GPEN_LoadModel")
+    (save_image,) = nodes_of_type(prompt, "SaveImage")
+    prompt[load_image]["inputs"]["image"] = astronaut_name
+    prompt[load_model]["inputs"]["model_name"] = "GPEN-random-256.pth"
+    result = comfy.run(prompt)
+    restored = comfy.read_image(result.images(save_image)[0])
+    changed = np.abs(restored.astype(int) - astronaut).max(axis=2)
+    assert changed[FACE].max() > 50
+    changed[FACE] = 0
+    assert changed.max() == 0
+
+
+def test_the_identity_checkpoint_gives_the_photo_back_and_says_so(comfy, astronaut, astronaut_name):
+    result = comfy.run(graph(astronaut_name, "GPEN-identity-512.safetensors"))
+    restored = comfy.read_image(result.images("save")[0])
+    # ComfyUI's PNGs are truncated, not rounded: a millionth less is one level less.
+    assert np.abs(restored.astype(int) - astronaut).max() <= 1
+    (text,) = result.texts("restore")
+    assert text.startswith("Nothing was restored: 1 face in 1 image")
+    assert "512 px (fp32 on cpu" in text
+
+
+def test_all_faces_of_a_group_photo_are_restored_with_progress(comfy, solvay_name):
+    prompt = graph(solvay_name)
+    result = comfy.run(prompt)
+    assert result.texts("restore")[0].startswith("Restored 29 faces in 1 image")
+    progress = [p["value"] for p in result.of_type("progress") if p["max"] == 29]
+    assert progress == list(range(1, 30))
+    assert result.of_type("progress_text")[-1]["text"] == result.texts("restore")[0]
+
+
+def test_without_a_face_the_image_comes_back_and_the_text_says_so(comfy, faceless_name):
+    result = comfy.run(graph(faceless_name))
+    restored = comfy.read_image(result.images("save")[0])
+    np.testing.assert_array_equal(restored, skimage.data.coffee())
+    assert "No face found" in result.texts("restore")[0]
+
+
+def test_blend_of_zero_saves_the_same_pixels(comfy, astronaut, astronaut_name):
+    result = comfy.run(graph(astronaut_name, blend=0.0))
+    np.testing.assert_array_equal(comfy.read_image(result.images("save")[0]), astronaut)
+
+
+def test_two_prompts_in_a_row_load_the_model_once(comfy, astronaut_name):
+    comfy.run(graph(astronaut_name, feather=0.2))
+    log_before = comfy.log()
+    result = comfy.run(graph(astronaut_name, feather=0.3))
+    assert {"image", "model"} <= set(result.cached)
+    assert result.executed == ["restore", "save"]
+    assert "Requested to load" not in comfy.log()[len(log_before) :]
+
+
+def test_detected_faces_are_the_ones_restored(comfy, solvay_name, astronaut_name):
+    prompt = graph(solvay_name)
+    prompt["detect"] = {
+        "class_type": "GPEN_DetectFaces",
+        "inputs": {
+            "image": ["image", 0],
+            "detector": "auto",
+            "detection_size": 640,
+            "threshold": 0.8,
+        },
+    }
+    prompt["restore"]["inputs"]["faces"] = ["detect", 0]
+    prompt["preview"] = save(["detect", 1])
+    prompt["count"] = {"class_type": "PreviewAny", "inputs": {"source": ["detect", 2]}}
+    result = comfy.run(prompt)
+    assert result.texts("count") == ["29"]
+    assert result.texts("restore")[0].startswith("Restored 29 faces")
+    preview = comfy.read_image(result.images("preview")[0])
+    shown = comfy.read_image(result.images("detect")[0])
+    np.testing.assert_array_equal(shown, preview)
+    green = (preview == (80, 220, 100)).all(axis=2)
+    assert 29 * 100 < green.sum() < 29 * 2000
+
+
+def test_a_batch_keeps_its_count_and_order(comfy, astronaut, astronaut_name):
+    flipped = np.ascontiguousarray(astronaut[:, ::-1])
+    blank = np.full_like(astronaut, 90)
+    prompt = graph(astronaut_name)
+    prompt["blank"] = {
+        "class_type": "LoadImage",
+        "inputs": {"image": comfy.upload_image(blank, "blank.png")},
+    }
+    prompt["flipped"] = {
+        "class_type": "LoadImage",
+        "inputs": {"image": comfy.upload_image(flipped, "flipped.png")},
+    }
+    for name, first, second in [("two", "image", "blank"), ("three", "two", "flipped")]:
+        prompt[name] = {
+            "class_type": "ImageBatch",
+            "inputs": {"image1": [first, 0], "image2": [second, 0]},
+        }
+    prompt["restore"]["inputs"]["image"] = ["three", 0]
+    result = comfy.run(prompt)
+    assert result.texts("restore")[0].startswith("Restored 2 faces in 3 images")
+    restored = [comfy.read_image(image) for image in result.images("save")]
+    assert len(restored) == 3
+    np.testing.assert_array_equal(restored[1], blank)
+    for picture, original in ((restored[0], astronaut), (restored[2], flipped)):
+        np.testing.assert_array_equal(picture[260:], original[260:])
+        assert np.abs(picture[:260].astype(int) - original[:260]).max() > 50
+
+
+def test_alpha_is_passed_on(comfy, astronaut, tmp_path):
+    alpha = np.tile(np.linspace(0, 255, 512).astype(np.uint8), (512, 1))
+    Image.fromarray(np.dstack([astronaut, alpha])).save(tmp_path / "rgba.png")
+    prompt = graph(comfy.upload_image(tmp_path / "rgba.png"))
+    prompt["join"] = {
+        "class_type": "JoinImageWithAlpha",
+        "inputs": {"image": ["image", 0], "alpha": ["image", 1]},
+    }
+    prompt["restore"]["inputs"]["image"] = ["join", 0]
+    prompt["input"] = save(["join", 0])
+    result = comfy.run(prompt)
+    restored = comfy.read_image(result.images("save")[0])
+    given = comfy.read_image(result.images("input")[0])
+    assert restored.shape == (512, 512, 4)
+    np.testing.assert_array_equal(restored[..., 3], given[..., 3])
+    assert np.abs(restored.astype(int) - given).max() > 50
+
+
+def test_cancel_stops_between_faces_and_the_next_prompt_runs(comfy, solvay_name, astronaut_name):
+    prompt = graph(solvay_name, "GPEN-identity-512.safetensors", padding=0.07)
+    prompt_id = comfy.queue(prompt)
+    comfy.wait_event(prompt_id, "progress", where=lambda p: p["max"] == 29 and p["value"] >= 1)
+    comfy.interrupt()
+    result = comfy.wait(prompt_id)
+    assert result.status == "interrupted"
+    assert max(p["value"] for p in result.of_type("progress") if p["max"] == 29) < 29
+    assert result.images("save") == []
+    assert comfy.run(graph(astronaut_name, padding=0.07)).status == "success"
+
+
+def test_crops_come_out_when_asked_for(comfy, astronaut_name):
+    prompt = graph(astronaut_name, output_crops=True)
+    prompt["before"], prompt["after"] = save(["restore", 2]), save(["restore", 3])
+    result = comfy.run(prompt)
+    before, after = (comfy.read_image(result.images(key)[0]) for key in ("before", "after"))
+    assert before.shape == after.shape == (256, 256, 3)
+    assert np.abs(before.astype(int) - after).max() > 50
+
+
+def test_crops_not_asked_for_are_explained_where_they_are_connected(comfy, astronaut_name):
+    prompt = graph(astronaut_name, padding=0.03)
+    prompt["before"] = save(["restore", 2])
+    result = comfy.wait(comfy.queue(prompt))
+    assert len(result.images("save")) == 1  # the rest of the graph still runs
+    assert "output_crops" in result.error["exception_message"]
+    assert result.error["node_id"] == "before"
+
+
+def test_crops_of_no_face_quietly_stop_the_nodes_behind_them(comfy, faceless_name):
+    prompt = graph(faceless_name, output_crops=True)
+    prompt["before"] = save(["restore", 2])
+    result = comfy.run(prompt)
+    assert len(result.images("save")) == 1
+    assert result.images("before") == []
+
+
+def test_a_missing_checkpoint_is_named_with_its_folder_and_its_source(comfy, astronaut_name):
+    error = error_of(comfy, graph(astronaut_name, "GPEN-BFR-2048.onnx"))
+    message = error["exception_message"]
+    assert "GPEN-BFR-2048.onnx" in message
+    assert "facerestore_models" in message
+    assert "https://huggingface.co/" in message
+
+
+def test_a_missing_detector_is_named_with_its_folder_and_its_source(comfy, astronaut_name):
+    error = error_of(comfy, graph(astronaut_name, detector="retinaface_resnet50"))
+    message = error["exception_message"]
+    assert "detection_Resnet50_Final.pth" in message
+    assert "facedetection" in message
+    assert "https://github.com/xinntao/facexlib/releases/" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "exception", "said"),
+    [
+        ("hostile.pth", "UnsafeCheckpointError", "nothing in it was run"),
+        ("GFPGANv1.4.pth", "NotGpenError", "GFPGAN"),
+        ("truncated.safetensors", "CheckpointReadError", "truncated"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_name(
+    comfy, astronaut_name, bomb_marker, name, exception, said
+):
+    error = error_of(comfy, graph(astronaut_name, name))
+    assert error["exception_type"].endswith(exception)
+    assert name in error["exception_message"]
+    assert said in error["exception_message"]
+    assert not bomb_marker.exists()

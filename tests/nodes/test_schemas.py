@@ -1,0 +1,39 @@
+import asyncio
+import inspect
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def node_classes(pack):
+    extension = asyncio.run(pack.comfy_entrypoint())
+    asyncio.run(extension.on_load())
+    return asyncio.run(extension.get_node_list())
+
+
+def test_the_pack_exports_what_the_host_reads_and_nothing_that_shadows_it(pack):
+    assert pack.WEB_DIRECTORY == "./js"
+    assert not hasattr(pack, "NODE_CLASS_MAPPINGS")  # ComfyUI would then ignore the entry point
+
+
+def test_node_ids_are_the_permanent_ones(node_classes):
+    ids = [node.GET_SCHEMA().node_id for node in node_classes]
+    assert ids == ["GPEN_LoadModel", "GPEN_DetectFaces", "GPEN_RestoreFaces"]
+
+
+def test_schemas_are_valid_and_inputs_are_the_parameters_of_execute(node_classes):
+    for node in node_classes:
+        schema = node.GET_SCHEMA()
+        schema.validate()
+        parameters = inspect.signature(node.execute).parameters
+        assert [socket.id for socket in schema.inputs] == list(parameters), schema.node_id
+        optional = {name for name, p in parameters.items() if p.default is not p.empty}
+        assert {socket.id for socket in schema.inputs if socket.optional} == optional
+
+
+def test_numeric_widgets_have_a_default_inside_their_limits(node_classes):
+    for node in node_classes:
+        for widget in node.GET_SCHEMA().inputs:
+            if getattr(widget, "min", None) is not None:
+                assert widget.min <= widget.default <= widget.max, widget.id
+                assert widget.step is not None, widget.id
