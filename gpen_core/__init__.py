@@ -10,22 +10,28 @@ from .config import GpenConfig, detect_config
 from .detection import detect_faces, load_detector
 from .faces import Faces
 from .generator import GpenGenerator
-from .pipeline import RestoreResult, restore_crops, restore_faces
+from .pipeline import RestoreResult, crop_faces, paste_faces, restore_crops, restore_faces
 from .retinaface import FaceDetector
+from .settings import BlendSettings, FineGrain, MaskShape
 
 __all__ = [
+    "BlendSettings",
     "FaceDetector",
     "Faces",
+    "FineGrain",
     "GpenConfig",
     "GpenGenerator",
+    "MaskShape",
     "RestoreResult",
     "Template",
     "convert_checkpoint",
+    "crop_faces",
     "detect_config",
     "detect_faces",
     "load_detector",
     "load_model",
     "load_state_dict",
+    "paste_faces",
     "restore_crops",
     "restore_faces",
     "save_checkpoint",

@@ -1,8 +1,8 @@
 """Put restored crops back into their images.
 
-What is added to an image is what the network changed, the restored crop less the crop it was
-given, resampled to the image's pixels. So what the network leaves alone stays as it was, to the
-bit, and a resampled copy never stands in for the original.
+What is added to an image is what the network changed: the restored crop less the crop as it was,
+resampled to the image's pixels. So what the network leaves alone stays as it was, to the bit, and
+a resampled copy never stands in for the original.
 """
 
 from __future__ import annotations
@@ -15,88 +15,103 @@ from torch import Tensor
 from .alignment import invert_affine
 from .masks import box_mask
 from .resampling import Region, footprint, pixel_centres, shift_target, warp
+from .settings import BlendSettings, FineGrain
 
-
-@dataclass(frozen=True)
-class PasteSettings:
-    """How a restored crop is blended into its image."""
-
-    blend: float = 1.0
-    """Share of the restoration, 0 (the image as it was) to 1."""
-    padding: float = 0.02
-    """Strip along the crop's edge that is left alone, as a fraction of the crop."""
-    feather: float = 0.12
-    """Width of the soft edge inside that, as a fraction of the crop."""
+_CENTRE_MARGIN = 1e-3  # keeps the weight positive up to the very edge of the crop
 
 
 @dataclass(frozen=True)
 class _Patch:
     region: Region
-    change: Tensor  # [3, h, w], already times the mask
+    change: Tensor  # [3, h, w]
     mask: Tensor  # [h, w]
+    weight: Tensor  # [h, w], the mask times the nearness to the middle of the face
 
 
 class Compositor:
     """Collects the changed faces of one image and writes them into it together.
 
-    Where faces overlap, each counts by its mask, so the nearer face weighs more and the order in
+    Where faces overlap, each counts by its mask and by how near its middle is, so the order in
     which they come makes no difference.
     """
 
-    def __init__(self, image: Tensor, mask: Tensor, settings: PasteSettings) -> None:
+    def __init__(
+        self,
+        image: Tensor,
+        mask: Tensor,
+        settings: BlendSettings,
+        user_mask: Tensor | None = None,
+    ) -> None:
         """Begin an image.
 
         Args:
             image: (C, H, W) floating, C >= 3, RGB first; ``finish`` writes to it.
             mask: (H, W) floating zeros, likewise.
             settings: For all faces of the image.
+            user_mask: (H, W) in [0, 1]: no face is pasted stronger than this.
         """
         self._image = image
         self._mask = mask
         self._settings = settings
+        self._user_mask = user_mask
         self._patches: list[_Patch] = []
 
-    def add(self, change: Tensor, image_to_crop: Tensor) -> None:
+    def add(self, before: Tensor, after: Tensor, image_to_crop: Tensor) -> None:
         """Resample the change of one face to the image's pixels and keep it.
 
         Args:
-            change: (3, S, S) float32, restored less original crop, in the image's units.
+            before: (3, S, S) float32 RGB, the crop as it was.
+            after: The same, restored.
             image_to_crop: (2, 3) float64 on the CPU.
         """
-        size = change.shape[-1]
+        size = after.shape[-1]
         height, width = self._image.shape[-2:]
         region = footprint(invert_affine(image_to_crop), size, (height, width))
         if not region.height or not region.width:
             return
-        points = pixel_centres(region, image_to_crop, change.device) / size
+        points = pixel_centres(region, image_to_crop, after.device) / size
         mask = box_mask(points, self._settings.padding, self._settings.feather)
+        if self._user_mask is not None:
+            mask = torch.minimum(mask, region.of(self._user_mask).to(mask))
+        off_centre = (2 * points - 1).abs().amax(dim=-1).clamp_max(1)
+        weight = mask * (1 + _CENTRE_MARGIN - off_centre).square()
+
         to_crop = shift_target(image_to_crop, region)
-        warped = warp(change, to_crop, region.height, region.width).mul_(mask)
+        if self._settings.fine_grain is FineGrain.KEEP:
+            change = warp(after - before, to_crop, region.height, region.width)
+        else:
+            change = warp(after, to_crop, region.height, region.width)
+            change -= region.of(self._image[:3]).to(change)
         device = self._image.device
-        self._patches.append(_Patch(region, warped.to(device), mask.to(device)))
+        self._patches.append(_Patch(region, change.to(device), mask.to(device), weight.to(device)))
 
     def finish(self) -> None:
         """Write all collected faces into the image and its mask."""
-        totals = [self._total_mask(patch) for patch in self._patches]
+        blended = [self._share(patch) for patch in self._patches]
         rgb = self._image[:3]
-        for patch, total in zip(self._patches, totals, strict=True):
-            share = self._settings.blend / total.clamp_min(1)
+        for patch, (share, _) in zip(self._patches, blended, strict=True):
             pixels = patch.region.of(rgb)
-            pixels.copy_(pixels.float().add_(patch.change * share))
-        for patch, total in zip(self._patches, totals, strict=True):
+            pixels.copy_(pixels.float().addcmul_(patch.change, share))
+        for patch, (share, mask) in zip(self._patches, blended, strict=True):
             pixels = patch.region.of(rgb)
             # Only what was changed is brought into range: the rest is not ours to touch.
-            changed = (patch.mask > 0) & (self._settings.blend > 0)
-            pixels.copy_(torch.where(changed, pixels.clamp(0, 1), pixels))
-            patch.region.of(self._mask).copy_(total.clamp_max(1))
+            pixels.copy_(torch.where(share > 0, pixels.clamp(0, 1), pixels))
+            patch.region.of(self._mask).copy_(mask)
         self._patches.clear()
 
-    def _total_mask(self, patch: _Patch) -> Tensor:
-        """The sum of all faces' masks over the region of one."""
-        total = patch.mask.clone()
+    def _share(self, patch: _Patch) -> tuple[Tensor, Tensor]:
+        """The factor on a patch's change, and the mask of all faces over its region."""
+        mask, total = patch.mask, patch.weight
         for other in self._patches:
             shared = patch.region.intersection(other.region)
-            if other is not patch and shared.height and shared.width:
-                here = shared.relative_to(patch.region).of(total)
-                here.add_(shared.relative_to(other.region).of(other.mask))
-        return total
+            if other is patch or not shared.height or not shared.width:
+                continue
+            if total is patch.weight:
+                mask, total = mask.clone(), total.clone()
+            here, there = shared.relative_to(patch.region), shared.relative_to(other.region)
+            here.of(total).add_(there.of(other.weight))
+            here.of(mask).copy_(torch.maximum(here.of(mask), there.of(other.mask)))
+        if total is patch.weight:  # alone
+            return mask * self._settings.blend, mask
+        tiny = torch.finfo(total.dtype).tiny
+        return patch.weight / total.clamp_min(tiny) * mask * self._settings.blend, mask

@@ -1,19 +1,20 @@
-"""The way of the data, align -> network -> mask -> composite: the order and no arithmetic."""
+"""The way of the data, align -> network -> blend -> composite: the order and no arithmetic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .alignment import Template, align_faces
-from .compositing import Compositor, PasteSettings
+from .compositing import Compositor
 from .errors import NonFiniteOutputError, TensorSpecError
 from .faces import Faces
 from .generator import GpenGenerator
 from .resampling import crop_image
+from .settings import BlendSettings
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of faces done and their total."""
@@ -23,15 +24,15 @@ InterruptCheck = Callable[[], None]
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """What ``restore_faces`` made."""
+    """What ``restore_faces`` and ``paste_faces`` made."""
 
     images: Tensor
-    """(B, C, H, W), as the input: the restored images."""
+    """(B, C, H, W), as the input or the canvas: the restored images."""
     masks: Tensor
     """(B, H, W) float32 in [0, 1]: where faces were pasted, before ``blend``."""
-    crops: Tensor | None
+    crops: Tensor | None = None
     """(N, 3, S, S) float32 RGB in [0, 1]: the aligned faces, in the order of the faces given."""
-    restored_crops: Tensor | None
+    restored_crops: Tensor | None = None
     """The same after the network."""
 
 
@@ -40,10 +41,11 @@ def restore_faces(
     model: GpenGenerator,
     faces: Faces,
     *,
+    blend: float | None = None,
     template: Template | str = Template.FFHQ,
-    blend: float = 1.0,
-    padding: float = 0.02,
-    feather: float = 0.12,
+    settings: BlendSettings | None = None,
+    user_masks: Tensor | None = None,
+    canvas: Tensor | None = None,
     max_batch: int = 1,
     keep_crops: bool = False,
     on_progress: ProgressCallback | None = None,
@@ -52,17 +54,18 @@ def restore_faces(
     """Restore faces and blend them back into their images.
 
     Only the pixels around each face travel to the model's device. Pixels outside the mask, and
-    with ``blend=0`` all pixels, are bit-identical to the input.
+    with a blend of 0 all pixels, are bit-identical to the input.
 
     Args:
         images: (B, C, H, W) floating, C = 3 or 4, RGB or RGBA, in [0, 1]. Alpha is passed on.
             Not modified.
         model: The network, on its device.
         faces: Where the faces are. Without any the images come back as they were.
+        blend: Share of the restoration, 0 to 1; short for ``settings`` with that blend.
         template: How the face sits in the network's crop.
-        blend: Share of the restoration, 0 to 1.
-        padding: Strip along the crop's edge that is left alone, as a fraction of the crop.
-        feather: Width of the mask's soft edge, as a fraction of the crop.
+        settings: How the faces are blended; the defaults of ``BlendSettings`` if None.
+        user_masks: (B or 1, H, W) of the canvas, in [0, 1]: faces are pasted inside only.
+        canvas: (B, C, H', W') enlarged images to paste into instead of ``images``.
         max_batch: Faces that go through the network together; bounds the memory.
         keep_crops: Return the crops before and after the network too.
         on_progress: Called after each chunk of faces.
@@ -72,59 +75,130 @@ def restore_faces(
         As many images as were given, in the same order, on the same device.
 
     Raises:
-        TensorSpecError: The images have another shape or dtype, or a face points to no image.
+        TensorSpecError: A tensor has another shape or dtype, pixels are not finite, or a face
+            points to no image.
         NonFiniteOutputError: The network returned NaN or infinity.
     """
-    _check_images(images)
-    _check_faces(faces, len(images))
-    template = Template(template)
     size = model.config.size
-    settings = PasteSettings(blend, padding, feather)
-    restored_images = images.clone()
-    masks = images.new_zeros((images.shape[0], *images.shape[2:]), dtype=torch.float32)
-    kept = (
-        images.new_empty((2, len(faces), 3, size, size), dtype=torch.float32)
-        if keep_crops
-        else None
-    )
-
-    # Faces of one image follow each other, so at most one image is open at a time.
-    order = torch.argsort(faces.image_index, stable=True).tolist()
-    image_index = faces.image_index.tolist()
-    image_to_crop = align_faces(faces.landmarks, template, size)
     device = next(model.parameters()).device
-    compositor: Compositor | None = None
-    open_image = -1
+    kept = _CropStore(images, len(faces), size) if keep_crops else None
+    if blend is not None:
+        settings = replace(settings or BlendSettings(), blend=blend)
 
-    for start in range(0, len(order), max_batch):
+    def restore(chunk: list[int], crops: Tensor) -> Tensor:
+        restored = restore_crops(model, crops)
+        if kept is not None:
+            kept.put(chunk, crops, restored)
+        return restored
+
+    result = _process(
+        images,
+        faces,
+        restore,
+        size=size,
+        device=device,
+        template=template,
+        settings=settings,
+        user_masks=user_masks,
+        canvas=canvas,
+        max_batch=max_batch,
+        on_progress=on_progress,
+        check_interrupt=check_interrupt,
+    )
+    if kept is None:
+        return result
+    return RestoreResult(result.images, result.masks, kept.before, kept.after)
+
+
+def crop_faces(
+    images: Tensor,
+    faces: Faces,
+    size: int,
+    *,
+    template: Template | str = Template.FFHQ,
+    device: torch.device | str | None = None,
+    check_interrupt: InterruptCheck | None = None,
+) -> Tensor:
+    """Take the aligned crops out of the images, as ``restore_faces`` gives them to the network.
+
+    Args:
+        images: (B, C, H, W) floating, C = 3 or 4, RGB first, in [0, 1].
+        faces: Where the faces are.
+        size: Height and width of the crops in pixels.
+        template: How the face sits in the crop.
+        device: Where to resample; that of the images if None.
+        check_interrupt: Called before each face.
+
+    Returns:
+        (N, 3, size, size) float32 RGB in [0, 1], in the order of the faces, on the images' device.
+
+    Raises:
+        TensorSpecError: As for ``restore_faces``.
+    """
+    check_images(images)
+    _check_faces(faces, len(images))
+    crops = images.new_empty((len(faces), 3, size, size), dtype=torch.float32)
+    plan = _Plan(faces, size, template)
+    for chunk in plan.chunks(1):
         if check_interrupt is not None:
             check_interrupt()
-        chunk = order[start : start + max_batch]
-        crops = torch.stack(
-            [crop_image(images[image_index[i], :3], image_to_crop[i], size, device) for i in chunk]
-        ).clamp_(0, 1)
-        _check_crops(crops, chunk, image_index)
-        restored = restore_crops(model, crops)
-        changes = restored - crops
-        for position, i in enumerate(chunk):
-            if image_index[i] != open_image:
-                if compositor is not None:
-                    compositor.finish()
-                open_image = image_index[i]
-                compositor = Compositor(restored_images[open_image], masks[open_image], settings)
-            assert compositor is not None
-            compositor.add(changes[position], image_to_crop[i])
-            if kept is not None:
-                kept[0, i], kept[1, i] = crops[position], restored[position]
-        if on_progress is not None:
-            on_progress(start + len(chunk), len(order))
-    if compositor is not None:
-        compositor.finish()
-    return RestoreResult(
-        restored_images,
-        masks,
-        kept[0] if kept is not None else None,
-        kept[1] if kept is not None else None,
+        crops[chunk] = plan.crop(images, chunk, device or images.device).to(crops.device)
+    return crops
+
+
+def paste_faces(
+    images: Tensor,
+    faces: Faces,
+    restored_crops: Tensor,
+    *,
+    template: Template | str = Template.FFHQ,
+    settings: BlendSettings | None = None,
+    user_masks: Tensor | None = None,
+    canvas: Tensor | None = None,
+    device: torch.device | str | None = None,
+    on_progress: ProgressCallback | None = None,
+    check_interrupt: InterruptCheck | None = None,
+) -> RestoreResult:
+    """Blend crops that were restored elsewhere into the images they were taken from.
+
+    Args:
+        images: The images that ``crop_faces`` was given.
+        faces: The faces that it was given.
+        restored_crops: (N, 3, S, S) floating RGB in [0, 1], in the order of the faces. S may
+            differ from the size of the crops taken.
+        template: The one that it was given.
+        settings: As for ``restore_faces``; so are ``user_masks`` and ``canvas``.
+        user_masks: See there.
+        canvas: See there.
+        device: Where to resample; that of the images if None.
+        on_progress: Called after each face.
+        check_interrupt: Called before each face.
+
+    Returns:
+        As many images as were given, in the same order, on the same device.
+
+    Raises:
+        TensorSpecError: As for ``restore_faces``, or there are not as many crops as faces.
+    """
+    size = restored_crops.shape[-1]
+    if restored_crops.shape != (len(faces), 3, size, size):
+        raise TensorSpecError(
+            f"restored_crops: expected ({len(faces)}, 3, S, S), one RGB crop a face, got "
+            f"{tuple(restored_crops.shape)}. Give the crops of these very faces, all of them."
+        )
+    return _process(
+        images,
+        faces,
+        lambda chunk, crops: restored_crops[chunk].to(crops),
+        size=size,
+        device=device or images.device,
+        template=template,
+        settings=settings,
+        user_masks=user_masks,
+        canvas=canvas,
+        max_batch=1,
+        on_progress=on_progress,
+        check_interrupt=check_interrupt,
     )
 
 
@@ -150,7 +224,12 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
     return restored.add_(1).mul_(0.5).clamp_(0, 1)
 
 
-def _check_images(images: Tensor) -> None:
+def check_images(images: Tensor) -> None:
+    """Check that images are (B, 3 or 4, H, W) floating.
+
+    Raises:
+        TensorSpecError: They are not.
+    """
     if images.ndim != 4 or not images.is_floating_point():
         raise TensorSpecError(
             f"images: expected (B, C, H, W) floating, got {tuple(images.shape)} {images.dtype}. "
@@ -163,13 +242,125 @@ def _check_images(images: Tensor) -> None:
         )
 
 
-def _check_crops(crops: Tensor, chunk: list[int], image_index: list[int]) -> None:
-    finite = crops.isfinite().flatten(1).all(dim=1).tolist()
-    if not all(finite):
-        face = chunk[finite.index(False)]
+class _Plan:
+    """Which face is cropped where, in the order in which they are processed."""
+
+    def __init__(self, faces: Faces, size: int, template: Template | str) -> None:
+        self.size = size
+        self.image_index: list[int] = faces.image_index.tolist()
+        self.image_to_crop = align_faces(faces.landmarks, Template(template), size)
+        # Faces of one image follow each other, so at most one image is open at a time.
+        self._order: list[int] = torch.argsort(faces.image_index, stable=True).tolist()
+
+    def chunks(self, max_batch: int) -> Iterator[list[int]]:
+        """The numbers of the faces, some at a time."""
+        for start in range(0, len(self._order), max_batch):
+            yield self._order[start : start + max_batch]
+
+    def crop(self, images: Tensor, chunk: list[int], device: torch.device | str) -> Tensor:
+        """The aligned crops of some faces, (n, 3, S, S) float32 in [0, 1] on ``device``."""
+        crops = [
+            crop_image(images[self.image_index[i], :3], self.image_to_crop[i], self.size, device)
+            for i in chunk
+        ]
+        stacked = torch.stack(crops).clamp_(0, 1)
+        finite = stacked.isfinite().flatten(1).all(dim=1).tolist()
+        if not all(finite):
+            face = chunk[finite.index(False)]
+            raise TensorSpecError(
+                f"images: expected finite pixels, got NaN or infinity in face {face} of image "
+                f"{self.image_index[face]}. Look for the step that made them; a VAE in fp16 "
+                "often does."
+            )
+        return stacked
+
+
+class _CropStore:
+    """The crops before and after, collected in the order of the faces."""
+
+    def __init__(self, images: Tensor, n_faces: int, size: int) -> None:
+        self.before = images.new_empty((n_faces, 3, size, size), dtype=torch.float32)
+        self.after = torch.empty_like(self.before)
+
+    def put(self, chunk: list[int], before: Tensor, after: Tensor) -> None:
+        self.before[chunk] = before.to(self.before.device)
+        self.after[chunk] = after.to(self.after.device)
+
+
+def _process(
+    images: Tensor,
+    faces: Faces,
+    restore: Callable[[list[int], Tensor], Tensor],
+    *,
+    size: int,
+    device: torch.device | str,
+    template: Template | str,
+    settings: BlendSettings | None,
+    user_masks: Tensor | None,
+    canvas: Tensor | None,
+    max_batch: int,
+    on_progress: ProgressCallback | None,
+    check_interrupt: InterruptCheck | None,
+) -> RestoreResult:
+    """Crop, restore and composite, chunk by chunk; ``restore`` gets face numbers and crops."""
+    check_images(images)
+    _check_faces(faces, len(images))
+    settings = settings or BlendSettings()
+    base = images if canvas is None else canvas
+    enlargement = _canvas_scale(images, base)
+    painted = base.clone()
+    masks = base.new_zeros((base.shape[0], *base.shape[2:]), dtype=torch.float32)
+    _check_user_masks(user_masks, masks)
+
+    plan = _Plan(faces, size, template)
+    compositor: Compositor | None = None
+    open_image = -1
+    done = 0
+    for chunk in plan.chunks(max_batch):
+        if check_interrupt is not None:
+            check_interrupt()
+        crops = plan.crop(images, chunk, device)
+        restored = restore(chunk, crops)
+        for i, before, after in zip(chunk, crops, restored, strict=True):
+            if plan.image_index[i] != open_image:
+                if compositor is not None:
+                    compositor.finish()
+                open_image = plan.image_index[i]
+                user_mask = None if user_masks is None else user_masks[open_image % len(user_masks)]
+                compositor = Compositor(painted[open_image], masks[open_image], settings, user_mask)
+            assert compositor is not None
+            canvas_to_crop = plan.image_to_crop[i] @ enlargement
+            if canvas is not None:
+                # On an enlarged canvas the face is sharper or softer than the crop was.
+                before = crop_image(base[open_image, :3], canvas_to_crop, size, device)
+            compositor.add(before, after, canvas_to_crop)
+        done += len(chunk)
+        if on_progress is not None:
+            on_progress(done, len(faces))
+    if compositor is not None:
+        compositor.finish()
+    return RestoreResult(painted, masks)
+
+
+def _canvas_scale(images: Tensor, canvas: Tensor) -> Tensor:
+    """(3, 3) float64 from canvas to image pixels."""
+    if canvas.shape[:2] != images.shape[:2]:
         raise TensorSpecError(
-            f"images: expected finite pixels, got NaN or infinity in face {face} of image "
-            f"{image_index[face]}. Look for the step that made them; a VAE in fp16 often does."
+            f"canvas: expected {tuple(images.shape[:2])} images and channels, got "
+            f"{tuple(canvas.shape[:2])}. Enlarge the images that the faces are in."
+        )
+    x, y = (images.shape[i] / canvas.shape[i] if canvas.shape[i] else 1.0 for i in (3, 2))
+    return torch.diag(torch.tensor([x, y, 1.0], dtype=torch.float64))
+
+
+def _check_user_masks(user_masks: Tensor | None, masks: Tensor) -> None:
+    if user_masks is None:
+        return
+    n_images = masks.shape[0]
+    if user_masks.shape[1:] != masks.shape[1:] or user_masks.shape[0] not in (1, n_images):
+        raise TensorSpecError(
+            f"user_masks: expected (1 or {n_images}, {masks.shape[1]}, {masks.shape[2]}), got "
+            f"{tuple(user_masks.shape)}. Resize the mask to the image."
         )
 
 

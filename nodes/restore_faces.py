@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
-from ..gpen_core import Faces, RestoreResult, Template, restore_faces
+from ..gpen_core import BlendSettings, Faces, RestoreResult, Template, restore_faces
 from .detect_faces import count_text, detector_inputs, find_faces
 from .host import (
     check_interrupt,
@@ -152,9 +152,7 @@ class GpenRestoreFaces(io.ComfyNode):
             network,
             faces,
             template=template,
-            blend=blend,
-            padding=padding,
-            feather=feather,
+            settings=BlendSettings(blend=blend, padding=padding, feather=feather),
             max_batch=faces_at_once(model),
             keep_crops=output_crops,
             on_progress=progress_bar(len(faces)),

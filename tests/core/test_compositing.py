@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from gpen_core.alignment import invert_affine
-from gpen_core.compositing import Compositor, PasteSettings
+from gpen_core.compositing import Compositor
 from gpen_core.resampling import crop_image
+from gpen_core.settings import BlendSettings
 from support.geometry import noise, similarity, smooth
 from support.metrics import psnr
 
-HARD = PasteSettings(padding=0, feather=0)
+HARD = BlendSettings(padding=0, feather=0)
 
 
 def composite(image, changes, matrices, settings=HARD):
@@ -15,7 +16,7 @@ def composite(image, changes, matrices, settings=HARD):
     result, mask = image.clone(), torch.zeros(image.shape[-2:])
     compositor = Compositor(result, mask, settings)
     for change, matrix in zip(changes, matrices, strict=True):
-        compositor.add(change, matrix)
+        compositor.add(torch.zeros_like(change), change, matrix)
     compositor.finish()
     return result, mask
 
@@ -32,14 +33,14 @@ def test_pixels_outside_the_mask_keep_every_bit(scale):
     image = noise(60)
     image[:, 40:] += 7  # even what is out of range
     matrix = invert_affine(similarity(1 / scale, 33, (20.0, 5.0)))
-    result, mask = composite(image, [torch.ones(3, 32, 32)], [matrix], PasteSettings())
+    result, mask = composite(image, [torch.ones(3, 32, 32)], [matrix], BlendSettings())
     assert torch.equal(result[:, mask == 0], image[:, mask == 0])
     assert not torch.equal(result[:, mask > 0], image[:, mask > 0])
 
 
 def test_blend_of_zero_keeps_every_bit():
     image = noise(60) * 3 - 1
-    settings = PasteSettings(blend=0)
+    settings = BlendSettings(blend=0)
     result, _ = composite(image, [torch.ones(3, 32, 32)], [similarity(1, 5)], settings)
     assert torch.equal(result, image)
 
@@ -47,7 +48,7 @@ def test_blend_of_zero_keeps_every_bit():
 @pytest.mark.parametrize("blend", [0.25, 0.5, 1.0])
 def test_blend_takes_its_share_of_the_change(blend):
     image = torch.full((3, 20, 20), 0.5)
-    settings = PasteSettings(blend, padding=0, feather=0)
+    settings = BlendSettings(blend, padding=0, feather=0)
     result, _ = composite(image, [torch.full((3, 20, 20), 0.25)], [similarity(1)], settings)
     torch.testing.assert_close(result, torch.full((3, 20, 20), 0.5 + blend * 0.25))
 
@@ -89,13 +90,26 @@ def test_overlapping_faces_do_not_depend_on_their_order_and_do_not_add_up():
     image = torch.full((3, 60, 60), 0.2)
     changes = [torch.full((3, 30, 30), 0.4), torch.full((3, 30, 30), 0.2)]
     matrices = [similarity(1, 0, (-5.0, -5.0)), similarity(1, 0, (-20.0, -10.0))]
-    first, mask = composite(image, changes, matrices, PasteSettings())
-    second, _ = composite(image, changes[::-1], matrices[::-1], PasteSettings())
+    first, mask = composite(image, changes, matrices, BlendSettings())
+    second, _ = composite(image, changes[::-1], matrices[::-1], BlendSettings())
     torch.testing.assert_close(first, second, rtol=0, atol=1e-6)
     assert mask.max() <= 1
     assert first.max() <= 0.6 + 1e-6
     both = first[:, 20:30, 27:30]
     assert 0.4 < both.mean() < 0.6
+
+
+def test_where_faces_overlap_the_nearer_middle_weighs_more():
+    image = torch.full((3, 40, 80), 0.5)
+    changes = [torch.full((3, 40, 40), 0.2), torch.full((3, 40, 40), -0.2)]
+    matrices = [similarity(1), similarity(1, 0, (-20.0, 0.0))]  # share columns 20 to 40
+    result, mask = composite(image, changes, matrices)
+    assert bool((mask[:, :60] == 1).all())
+    row = result[0, 20]
+    assert row[19] == pytest.approx(0.7)
+    assert row[41] == pytest.approx(0.3)
+    assert bool((row[20:41].diff() < 0).all())
+    assert row[29:31].mean() == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_face_outside_the_image_is_nothing():

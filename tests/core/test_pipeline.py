@@ -8,6 +8,7 @@ from gpen_core.config import GpenConfig
 from gpen_core.errors import NonFiniteOutputError, TensorSpecError
 from gpen_core.faces import Faces
 from gpen_core.synthetic import identity_state_dict, random_state_dict
+from support.faces import PLACES, batch, faces_at
 from support.geometry import noise, smooth
 from support.metrics import psnr
 
@@ -22,31 +23,6 @@ def identity():
 @pytest.fixture(scope="module")
 def random_network():
     return gpen_core.GpenGenerator.from_state_dict(random_state_dict(CONFIG))
-
-
-def faces_at(*places: tuple[int, float, float, float]) -> Faces:
-    """Faces of (image, x, y, size), upright, their crops' corner at x, y."""
-    template = template_landmarks(gpen_core.Template.FFHQ, 1).float()
-    landmarks = torch.stack([template * s + torch.tensor([x, y]) for _, x, y, s in places])
-    return Faces(
-        image_index=torch.tensor([place[0] for place in places]),
-        boxes=torch.cat([landmarks.amin(1), landmarks.amax(1)], 1),
-        landmarks=landmarks,
-        scores=torch.ones(len(places)),
-    )
-
-
-PLACES = [
-    (1, 40.0, 10.0, 80.0),
-    (0, -20.0, 5.0, 60.0),
-    (1, 10.0, 30.0, 300.0),
-    (0, 70.0, 60.0, 30.0),
-]
-
-
-def batch(n_channels: int = 3) -> torch.Tensor:
-    images = torch.stack([torch.cat([noise(120, i), noise(120, 9)[:1]]) for i in range(3)])
-    return images[:, :n_channels]
 
 
 @pytest.mark.parametrize("template", gpen_core.Template)

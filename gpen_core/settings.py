@@ -1,0 +1,65 @@
+"""How a restored face is blended into its image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .errors import TensorSpecError
+
+
+class MaskShape(str, Enum):
+    """Outline of the part of the crop that is pasted."""
+
+    BOX = "box"
+    ELLIPSE = "ellipse"
+
+
+class FineGrain(str, Enum):
+    """What becomes of detail too fine for the crop, where a face is larger than the crop."""
+
+    KEEP = "keep"
+    """The original's stays on top: what the network leaves alone stays as it was."""
+    REPLACE = "replace"
+    """It goes, as the restored crop covers the face. For noise and scratches on large faces."""
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """Everything between the network's output and the finished image."""
+
+    blend: float = 1.0
+    """Share of the restoration, 0 (the image as it was) to 1."""
+    shape: MaskShape = MaskShape.BOX
+    """Outline of the mask."""
+    padding: float = 0.02
+    """Strip along the crop's edge that is left alone, as a fraction of the crop."""
+    feather: float = 0.12
+    """Width of the soft edge inside that, as a fraction of the crop."""
+    fine_grain: FineGrain = FineGrain.KEEP
+    """Detail of the original that is too fine for the crop."""
+    color: float = 0.0
+    """How far the restoration takes over the input face's colours, 0 to 1."""
+    detail: float = 0.0
+    """How far low frequencies come from the input and only high ones from the restoration."""
+    detail_size: float = 0.1
+    """Structures wider than this, as a fraction of the crop, are low frequencies."""
+    grain: float = 0.0
+    """How much of the noise around the face is put back onto it, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            TensorSpecError: A share is outside [0, 1], or a fraction outside [0, 0.5].
+        """
+        object.__setattr__(self, "shape", MaskShape(self.shape))
+        object.__setattr__(self, "fine_grain", FineGrain(self.fine_grain))
+        limits = dict.fromkeys(("blend", "color", "detail", "grain"), 1.0)
+        limits |= dict.fromkeys(("padding", "feather", "detail_size"), 0.5)
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise TensorSpecError(
+                    f"{name}: expected 0 to {limit:g}, got {value}. Bring it into that range."
+                )

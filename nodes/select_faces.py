@@ -1,0 +1,115 @@
+"""GPEN_FACES -> some of them, in a chosen order."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..gpen_core import Faces
+from ..gpen_core.selection import FaceOrder, select_faces
+from .host import show_text
+from .types import CATEGORY, GpenFacesSocket
+
+
+class GpenSelectFaces(io.ComfyNode):
+    """Choose which faces to go on with."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Sockets and widgets."""
+        return io.Schema(
+            node_id="GPEN_SelectFaces",
+            display_name="Select Faces (GPEN)",
+            category=CATEGORY,
+            description=(
+                "Keeps some of the faces of each image, chosen by size, score and number. Faces "
+                "are counted in the same orders as in ReActor."
+            ),
+            inputs=[
+                GpenFacesSocket.Input("faces", tooltip="From Detect Faces (GPEN)."),
+                io.Combo.Input(
+                    "order",
+                    options=[order.value for order in FaceOrder],
+                    default=FaceOrder.LARGE_SMALL.value,
+                    tooltip=(
+                        "How the faces of an image are counted, as in ReActor: by the area of the "
+                        "box, by its left edge or by its upper edge. Number 0 is the first: with "
+                        "large-small the largest, with left-right the one furthest left."
+                    ),
+                ),
+                io.String.Input(
+                    "indices",
+                    default="",
+                    tooltip=(
+                        "Numbers of the faces to keep in each image, from 0, in the order chosen: "
+                        "'0' is the first, '0,2' the first and the third, '0-3' the first four. "
+                        "Empty: all. An image with fewer faces gives those it has."
+                    ),
+                ),
+                io.Int.Input(
+                    "min_size",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    step=8,
+                    tooltip=(
+                        "Least size of a face: the longer side of its box, in pixels of the image. "
+                        "Smaller ones are dropped before counting. 0: any size. 8192: only faces "
+                        "that fill an 8K image."
+                    ),
+                ),
+                io.Float.Input(
+                    "min_score",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip=(
+                        "Least confidence of the detector. Less sure ones are dropped before "
+                        "counting. 0: all that were detected. 1: next to none."
+                    ),
+                ),
+                io.Boolean.Input(
+                    "largest_only",
+                    default=False,
+                    tooltip=(
+                        "On: of the faces that the other settings leave, only the largest of each "
+                        "image. Off: all of them."
+                    ),
+                ),
+            ],
+            outputs=[
+                GpenFacesSocket.Output(
+                    "selected",
+                    display_name="faces",
+                    tooltip="The faces kept, image by image, in the order chosen. May be none.",
+                ),
+                io.Int.Output(
+                    "count",
+                    display_name="count",
+                    tooltip="Number of faces kept in all images; 0 if none is left.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        faces: Faces,
+        order: str,
+        indices: str,
+        min_size: int,
+        min_score: float,
+        largest_only: bool,
+    ) -> io.NodeOutput:
+        """Select and count."""
+        selected = select_faces(
+            faces,
+            order=order,
+            indices=indices,
+            min_size=min_size,
+            min_score=min_score,
+            largest_only=largest_only,
+        )
+        show_text(f"Kept {len(selected)} of {len(faces)} faces.", cls.hidden.unique_id)
+        return io.NodeOutput(selected, len(selected))
