@@ -65,7 +65,7 @@ def restore_faces(
         template: How the face sits in the network's crop.
         settings: How the faces are blended; the defaults of ``BlendSettings`` if None.
         user_masks: (B or 1, H, W) of the canvas, in [0, 1]: faces are pasted inside only.
-        canvas: (B, C, H', W') enlarged images to paste into instead of ``images``.
+        canvas: (B, C, H', W') enlarged images to paste into, in place, instead of ``images``.
         max_batch: Faces that go through the network together; bounds the memory.
         keep_crops: Return the crops before and after the network too.
         on_progress: Called after each chunk of faces.
@@ -308,7 +308,8 @@ def _process(
     settings = settings or BlendSettings()
     base = images if canvas is None else canvas
     enlargement = _canvas_scale(images, base)
-    painted = base.clone()
+    # A canvas is painted on itself: a copy would cost as much as the whole output.
+    painted = images.clone() if canvas is None else canvas
     masks = base.new_zeros((base.shape[0], *base.shape[2:]), dtype=torch.float32)
     _check_user_masks(user_masks, masks)
 

@@ -64,7 +64,7 @@ def test_no_faces_make_no_crops():
 def test_a_canvas_gets_the_faces_at_its_own_resolution(random_network):
     images, faces = batch(), faces_at(*PLACES)
     canvas = F.interpolate(images, scale_factor=3, mode="bicubic").clamp(0, 1)
-    result = gpen_core.restore_faces(images, random_network, faces, canvas=canvas)
+    result = gpen_core.restore_faces(images, random_network, faces, canvas=canvas.clone())
     assert result.images.shape == canvas.shape
     assert result.masks.shape == (3, 360, 360)
     outside = (result.masks == 0)[:, None].expand_as(canvas)

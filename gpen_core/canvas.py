@@ -1,0 +1,120 @@
+"""How large the output is, and the enlarged background that faces are pasted into.
+
+A face of 100 pixels pasted back into 100 pixels keeps little of what a 2048 network made of it.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from .alignment import Template, align_faces
+from .errors import TensorSpecError
+from .faces import Faces
+
+MAX_SCALE = 8.0
+_LANCZOS_LOBES = 3
+
+
+class CanvasSize(str, Enum):
+    """How the size of the output is chosen."""
+
+    INPUT = "as input"
+    SCALE = "scale"
+    FIT_FACES = "fit faces"
+    """Large enough that the largest face keeps the network's resolution."""
+
+
+def canvas_scale(
+    size: CanvasSize | str,
+    faces: Faces,
+    image_size: tuple[int, int],
+    crop_size: int,
+    *,
+    template: Template | str = Template.FFHQ,
+    scale: float = 2.0,
+    max_megapixels: float = 64.0,
+) -> float:
+    """By how much to enlarge the images of a batch, one factor for all.
+
+    Args:
+        size: How to choose.
+        faces: All faces of the batch.
+        image_size: Height and width of the images in pixels.
+        crop_size: Height and width of the network's crops in pixels.
+        template: How faces sit in the crops.
+        scale: The factor for ``CanvasSize.SCALE``, 1 to 8.
+        max_megapixels: No image becomes larger than this, unless it is already.
+
+    Returns:
+        A factor from 1 to 8.
+
+    Raises:
+        TensorSpecError: ``scale`` is outside 1 to 8.
+    """
+    if not 1 <= scale <= MAX_SCALE:
+        raise TensorSpecError(f"scale: expected 1 to 8, got {scale}. Bring it into that range.")
+    size = CanvasSize(size)
+    if size is CanvasSize.INPUT:
+        return 1.0
+    if size is CanvasSize.FIT_FACES:
+        if not len(faces):
+            return 1.0
+        linear = align_faces(faces.landmarks, Template(template), crop_size)[:, :, :2]
+        # Crop pixels an image pixel; the largest face is the one that needs the least.
+        scale = float(torch.linalg.det(linear).abs().sqrt().min())
+    height, width = image_size
+    limit = math.sqrt(max_megapixels * 1e6 / max(height * width, 1))
+    return max(1.0, min(scale, limit, MAX_SCALE))
+
+
+def enlarged_size(image_size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Height and width of an image enlarged by a factor, in whole pixels."""
+    return max(1, round(image_size[0] * scale)), max(1, round(image_size[1] * scale))
+
+
+def enlarge(images: Tensor, height: int, width: int) -> Tensor:
+    """Enlarge images with Lanczos interpolation of three lobes.
+
+    Args:
+        images: (B, C, H, W) floating, any channels and range.
+        height: Of the result in pixels, at least H.
+        width: Of the result in pixels, at least W.
+
+    Returns:
+        (B, C, height, width), dtype and device of ``images``, within the range of the input.
+    """
+    if images.shape[2:] == (height, width):
+        return images.clone()
+    enlarged = torch.empty(
+        (*images.shape[:2], height, width),
+        dtype=images.dtype,
+        device=images.device,
+        memory_format=torch.channels_last,  # ComfyUI's layout
+    )
+    for image, result in zip(images, enlarged, strict=True):
+        pixels = _lanczos(_lanczos(image.float(), height, 1), width, 2)
+        low, high = image.amin(dim=(1, 2), keepdim=True), image.amax(dim=(1, 2), keepdim=True)
+        result.copy_(torch.minimum(torch.maximum(pixels, low), high))
+    return enlarged
+
+
+def _lanczos(image: Tensor, length: int, dim: int) -> Tensor:
+    """Interpolate (C, H, W) along one axis."""
+    old = image.shape[dim]
+    centres = (torch.arange(length, dtype=torch.float64) + 0.5) * (old / length) - 0.5
+    first = centres.floor().long() - _LANCZOS_LOBES + 1
+    taps = first[:, None] + torch.arange(2 * _LANCZOS_LOBES)
+    distance = centres[:, None] - taps
+    weights = torch.sinc(distance) * torch.sinc(distance / _LANCZOS_LOBES)
+    weights = (weights / weights.sum(dim=1, keepdim=True)).float().to(image.device)
+    taps = taps.clamp(0, old - 1).to(image.device)
+    shape = [1, 1, 1]
+    shape[dim] = length
+    result = torch.zeros_like(image.index_select(dim, taps[:, 0]))
+    for k in range(taps.shape[1]):
+        result.addcmul_(image.index_select(dim, taps[:, k]), weights[:, k].view(shape))
+    return result
