@@ -19,6 +19,7 @@ from .config import GpenConfig, detect_config, expected_shapes
 from .errors import CheckpointError, CheckpointNotFoundError
 from .generator import GpenGenerator
 from .layers import published_fir_kernel
+from .onnx_weights import read_onnx_state_dict
 from .safe_load import read_tensors
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".onnx")
@@ -69,8 +70,6 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
             "Check the name, or download it into that folder."
         )
     if path.suffix.lower() == ".onnx":
-        from .onnx_weights import read_onnx_state_dict
-
         state_dict = read_onnx_state_dict(path)
     else:
         state_dict = read_tensors(path)

@@ -20,6 +20,7 @@ from .retinaface import (
     make_anchors,
 )
 from .safe_load import read_tensors
+from .validation import check_images
 
 # Measured with mobile0.25 on photographs. At 640 a face that fills the picture is found once; from
 # 720 on parts of it are found as faces of their own.
@@ -235,19 +236,7 @@ def _check_finite(images: Tensor, first_index: int) -> None:
 
 
 def _check_arguments(images: Tensor, detection_size: int, threshold: float, max_batch: int) -> None:
-    shape = tuple(images.shape)
-    if images.ndim != 4 or 0 in shape[2:] or shape[1] not in (3, 4):
-        hint = "Give RGB or RGBA, channels first, with at least one pixel."
-        if images.ndim == 4 and shape[1] == 1:
-            hint = "Repeat the grey channel: images.expand(-1, 3, -1, -1)."
-        elif images.ndim == 4 and shape[3] in (3, 4):
-            hint = "Put the channels first: images.movedim(-1, 1)."
-        raise TensorSpecError(f"images: expected (B, 3 or 4, H, W), got {shape}. {hint}")
-    if not images.is_floating_point():
-        raise TensorSpecError(
-            f"images: expected floating point in [0, 1], got {images.dtype}. "
-            "Convert 8-bit images with images / 255."
-        )
+    check_images(images)
     if detection_size < 0:
         raise ValueError(
             "detection_size: expected a number of pixels, or 0 for full resolution, "

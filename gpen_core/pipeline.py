@@ -15,6 +15,7 @@ from .faces import Faces
 from .generator import GpenGenerator
 from .resampling import crop_image
 from .settings import BlendSettings
+from .validation import check_images
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of faces done and their total."""
@@ -222,24 +223,6 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
             "Load the model with dtype fp32; if that fails too, the checkpoint is damaged."
         )
     return restored.add_(1).mul_(0.5).clamp_(0, 1)
-
-
-def check_images(images: Tensor) -> None:
-    """Check that images are (B, 3 or 4, H, W) floating.
-
-    Raises:
-        TensorSpecError: They are not.
-    """
-    if images.ndim != 4 or not images.is_floating_point():
-        raise TensorSpecError(
-            f"images: expected (B, C, H, W) floating, got {tuple(images.shape)} {images.dtype}. "
-            "Add the batch axis, channels first, and scale to [0, 1]."
-        )
-    if images.shape[1] not in (3, 4):
-        raise TensorSpecError(
-            f"images: expected 3 (RGB) or 4 (RGBA) channels, got {images.shape[1]}. "
-            "Repeat a grey channel three times to make it RGB."
-        )
 
 
 class _Plan:

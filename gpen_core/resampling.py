@@ -17,10 +17,10 @@ from torch import Tensor
 from .alignment import invert_affine, transform_points
 
 _BICUBIC_REACH = 2  # source pixels on each side of a sample
-# Whole blocks are averaged first, then samples: fewer than three blocks a target pixel would show
+# Whole blocks are averaged first, then samples: fewer than four blocks a target pixel would show
 # the blocks' own grid, and one sample more than there are blocks brings the average within 40 dB
 # of the exact one on a chirp.
-_MIN_BLOCKS = 3
+_MIN_BLOCKS = 4
 _ROUNDING = 1e-6  # of a scale that was meant to be a whole number
 _MAX_SAMPLES = 16  # reached only by a target pixel larger than the whole source
 _MAX_SAMPLES_AT_ONCE = 2**22  # bounds the memory of a warp: 84 bytes a sample of three channels

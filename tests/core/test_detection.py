@@ -34,6 +34,15 @@ def enlarge(images, **kwargs):
     return F.interpolate(images, mode="bicubic", antialias=True, **kwargs).clamp(0, 1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for each other on a busy machine make these tests five times slower."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(count)
+
+
 @pytest.fixture(scope="module")
 def mobile_path(models_dir):
     return models_dir / "facedetection" / "detection_mobilenet0.25_Final.pth"
@@ -512,6 +521,7 @@ def resnet_path(tmp_path_factory):
     return path
 
 
+@pytest.mark.filterwarnings("ignore:.*weight:UserWarning")  # from facexlib's own loading
 def test_load_detector_resnet50_runs_like_facexlib(resnet_path, astronaut):
     detector = load_detector(RESNET, resnet_path)
     image = astronaut[..., :96, :131]

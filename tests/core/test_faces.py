@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpen_core.errors import TensorSpecError
@@ -75,6 +75,13 @@ def test_faces_with_a_wrong_tensor_raise(name, value):
 def test_faces_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         make_faces([0]).scores = torch.zeros(1)
+
+
+def test_faces_are_compared_and_hashed_by_identity():
+    faces = make_faces([0, 1])
+    assert faces == faces
+    assert faces != make_faces([0, 1])
+    assert {faces: 1}[faces] == 1
 
 
 @pytest.mark.parametrize("tracked", [False, True])
@@ -167,6 +174,7 @@ def test_to_keeps_everything():
     assert faces.image_index.tolist() == [1, 0]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=12), st.booleans())
 def test_images_taken_one_by_one_make_the_whole(image_index, tracked):
     faces = make_faces(image_index, tracked)

@@ -146,10 +146,10 @@ def test_a_network_that_overflows_is_reported_and_not_pasted():
 @pytest.mark.parametrize(
     ("images", "remedy"),
     [
-        (torch.zeros(1, 1, 9, 9), "Repeat a grey channel"),
-        (torch.zeros(1, 2, 9, 9), "3 .RGB. or 4"),
+        (torch.zeros(1, 1, 9, 9), "Repeat the grey channel"),
+        (torch.zeros(1, 2, 9, 9), "RGB or RGBA"),
         (torch.zeros(3, 9, 9), "batch axis"),
-        (torch.zeros(1, 3, 9, 9, dtype=torch.uint8), "scale to"),
+        (torch.zeros(1, 3, 9, 9, dtype=torch.uint8), "images / 255"),
     ],
 )
 def test_images_of_another_kind_are_refused(identity, images, remedy):

@@ -1,0 +1,30 @@
+"""Checks of arguments that several modules take."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .errors import TensorSpecError
+
+
+def check_images(images: Tensor) -> None:
+    """Check that images are (B, C, H, W) floating with C = 3 or 4.
+
+    Raises:
+        TensorSpecError: They are not; the message says how to convert them.
+    """
+    shape = tuple(images.shape)
+    if images.ndim != 4 or 0 in shape[2:] or shape[1] not in (3, 4):
+        hint = "Give RGB or RGBA, channels first, with at least one pixel."
+        if images.ndim == 3:
+            hint = "Add the batch axis: images[None]."
+        elif images.ndim == 4 and shape[1] == 1:
+            hint = "Repeat the grey channel: images.expand(-1, 3, -1, -1)."
+        elif images.ndim == 4 and shape[3] in (3, 4):
+            hint = "Put the channels first: images.movedim(-1, 1)."
+        raise TensorSpecError(f"images: expected (B, 3 or 4, H, W), got {shape}. {hint}")
+    if not images.is_floating_point():
+        raise TensorSpecError(
+            f"images: expected floating point in [0, 1], got {images.dtype}. "
+            "Convert 8-bit images with images / 255."
+        )
