@@ -1,3 +1,4 @@
+import contextlib
 import json
 import pickle
 from pathlib import Path
@@ -109,7 +110,8 @@ def test_load_model_refuses_a_pickle_that_would_run_code(tmp_path, save):
         gpen_core.load_model(path)
     assert not marker.exists()
     # The bomb does go off where it is let.
-    torch.load(path, weights_only=False)
+    with contextlib.suppress(RuntimeError):  # a plain pickle lacks PyTorch's header behind it
+        torch.load(path, weights_only=False)
     assert marker.exists()
 
 
