@@ -8,6 +8,7 @@ from .alignment import Template
 from .checkpoint import convert_checkpoint, load_model, load_state_dict, save_checkpoint
 from .config import GpenConfig, detect_config
 from .detection import detect_faces, load_detector
+from .face_search import search_faces
 from .faces import Faces
 from .generator import GpenGenerator
 from .pipeline import RestoreResult, crop_faces, paste_faces, restore_crops, restore_faces
@@ -35,4 +36,5 @@ __all__ = [
     "restore_crops",
     "restore_faces",
     "save_checkpoint",
+    "search_faces",
 ]

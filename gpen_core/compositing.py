@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from .alignment import invert_affine
-from .masks import box_mask
+from .face_mask import shape_mask
+from .grain import match_grain
 from .resampling import Region, footprint, pixel_centres, shift_target, warp
 from .settings import BlendSettings, FineGrain
 
+_SURROUNDINGS = 0.25  # how far around a face its noise is measured, as a fraction of the crop
+_MAX_FACES_PER_SEED = 1000
 _CENTRE_MARGIN = 1e-3  # keeps the weight positive up to the very edge of the crop
 
 
@@ -41,6 +44,7 @@ class Compositor:
         mask: Tensor,
         settings: BlendSettings,
         user_mask: Tensor | None = None,
+        seed: int = 0,
     ) -> None:
         """Begin an image.
 
@@ -49,11 +53,13 @@ class Compositor:
             mask: (H, W) floating zeros, likewise.
             settings: For all faces of the image.
             user_mask: (H, W) in [0, 1]: no face is pasted stronger than this.
+            seed: Of the grain; another one for each frame of a clip.
         """
         self._image = image
         self._mask = mask
         self._settings = settings
         self._user_mask = user_mask
+        self._seed = seed
         self._patches: list[_Patch] = []
 
     def add(self, before: Tensor, after: Tensor, image_to_crop: Tensor) -> None:
@@ -70,14 +76,15 @@ class Compositor:
         if not region.height or not region.width:
             return
         points = pixel_centres(region, image_to_crop, after.device) / size
-        mask = box_mask(points, self._settings.padding, self._settings.feather)
+        settings = self._settings
+        mask = shape_mask(points, settings.shape, settings.padding, settings.feather)
         if self._user_mask is not None:
             mask = torch.minimum(mask, region.of(self._user_mask).to(mask))
         off_centre = (2 * points - 1).abs().amax(dim=-1).clamp_max(1)
         weight = mask * (1 + _CENTRE_MARGIN - off_centre).square()
 
         to_crop = shift_target(image_to_crop, region)
-        if self._settings.fine_grain is FineGrain.KEEP:
+        if settings.fine_grain is FineGrain.KEEP:
             change = warp(after - before, to_crop, region.height, region.width)
         else:
             change = warp(after, to_crop, region.height, region.width)
@@ -89,6 +96,7 @@ class Compositor:
         """Write all collected faces into the image and its mask."""
         blended = [self._share(patch) for patch in self._patches]
         rgb = self._image[:3]
+        originals = self._surroundings(rgb) if self._settings.grain > 0 else []
         for patch, (share, _) in zip(self._patches, blended, strict=True):
             pixels = patch.region.of(rgb)
             pixels.copy_(pixels.float().addcmul_(patch.change, share))
@@ -97,7 +105,27 @@ class Compositor:
             # Only what was changed is brought into range: the rest is not ours to touch.
             pixels.copy_(torch.where(share > 0, pixels.clamp(0, 1), pixels))
             patch.region.of(self._mask).copy_(mask)
+        for i, (region, original) in enumerate(originals):
+            self._add_grain(rgb, region, original, self._patches[i].region, blended[i][0], i)
         self._patches.clear()
+
+    def _surroundings(self, rgb: Tensor) -> list[tuple[Region, Tensor]]:
+        """A wider region around each patch, and its pixels before anything is pasted."""
+        wider = []
+        for patch in self._patches:
+            margin = round(_SURROUNDINGS * max(patch.region.height, patch.region.width))
+            region = patch.region.grown(margin, (rgb.shape[1], rgb.shape[2]))
+            wider.append((region, region.of(rgb).float().clone()))
+        return wider
+
+    def _add_grain(
+        self, rgb: Tensor, region: Region, original: Tensor, face: Region, share: Tensor, i: int
+    ) -> None:
+        pasted = region.of(rgb)
+        mask = torch.zeros(pasted.shape[1:], device=pasted.device)
+        face.relative_to(region).of(mask).copy_(share)
+        seed = self._seed * _MAX_FACES_PER_SEED + i
+        pasted.copy_(match_grain(pasted.float(), original, mask, self._settings.grain, seed))
 
     def _share(self, patch: _Patch) -> tuple[Tensor, Tensor]:
         """The factor on a patch's change, and the mask of all faces over its region."""

@@ -44,3 +44,7 @@ class CheckpointNotFoundError(GpenError, FileNotFoundError):
 
 class NonFiniteOutputError(GpenError, ArithmeticError):
     """The network returned NaN or infinity."""
+
+
+class SelectionError(GpenError, ValueError):
+    """A list of face numbers that cannot be read."""

@@ -12,6 +12,7 @@ from .alignment import Template, align_faces
 from .compositing import Compositor
 from .errors import NonFiniteOutputError, TensorSpecError
 from .faces import Faces
+from .finishing import finish_crops
 from .generator import GpenGenerator
 from .resampling import crop_image
 from .settings import BlendSettings
@@ -304,14 +305,16 @@ def _process(
         if check_interrupt is not None:
             check_interrupt()
         crops = plan.crop(images, chunk, device)
-        restored = restore(chunk, crops)
+        restored = finish_crops(crops, restore(chunk, crops), settings)
         for i, before, after in zip(chunk, crops, restored, strict=True):
             if plan.image_index[i] != open_image:
                 if compositor is not None:
                     compositor.finish()
                 open_image = plan.image_index[i]
                 user_mask = None if user_masks is None else user_masks[open_image % len(user_masks)]
-                compositor = Compositor(painted[open_image], masks[open_image], settings, user_mask)
+                compositor = Compositor(
+                    painted[open_image], masks[open_image], settings, user_mask, seed=open_image
+                )
             assert compositor is not None
             canvas_to_crop = plan.image_to_crop[i] @ enlargement
             if canvas is not None:

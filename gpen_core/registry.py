@@ -103,3 +103,19 @@ DETECTOR_MODELS = {
         FACEXLIB_LICENSE,
     ),
 }
+
+PARSER_MODELS = {
+    "parsenet": KnownModel(
+        "parsing_parsenet.pth",
+        _FACEXLIB + "v0.2.2/parsing_parsenet.pth",
+        "3d558d8d0e42c20224f13cf5a29c79eba2d59913419f945545d8cf7b72920de2",
+        85331193,
+        FACEXLIB_LICENSE,
+    ),
+    "bisenet": KnownModel(
+        "parsing_bisenet.pth",
+        _FACEXLIB + "v0.2.0/parsing_bisenet.pth",
+        "468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567",
+        license=FACEXLIB_LICENSE,
+    ),
+}

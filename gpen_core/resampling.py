@@ -58,6 +58,15 @@ class Region:
             min(self.right, other.right),
         )
 
+    def grown(self, margin: int, image_size: tuple[int, int]) -> Region:
+        """The region with a margin on all sides, inside an image of (height, width)."""
+        return Region(
+            max(self.top - margin, 0),
+            min(self.bottom + margin, image_size[0]),
+            max(self.left - margin, 0),
+            min(self.right + margin, image_size[1]),
+        )
+
     def relative_to(self, other: Region) -> Region:
         """The same pixels counted from the corner of ``other``."""
         return Region(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .crops import GpenCropFaces, GpenPasteFaces, GpenRestoreCrops
 from .detect_faces import GpenDetectFaces
+from .face_mask import GpenFaceMask
 from .host import register_model_folders
 from .load_model import GpenLoadModel
 from .restore_faces import GpenRestoreFaces
+from .select_faces import GpenSelectFaces
 
 
 class GpenExtension(ComfyExtension):
@@ -19,7 +22,16 @@ class GpenExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """All nodes of the pack."""
-        return [GpenLoadModel, GpenDetectFaces, GpenRestoreFaces]
+        return [
+            GpenLoadModel,
+            GpenRestoreFaces,
+            GpenDetectFaces,
+            GpenSelectFaces,
+            GpenCropFaces,
+            GpenRestoreCrops,
+            GpenPasteFaces,
+            GpenFaceMask,
+        ]
 
 
 async def comfy_entrypoint() -> GpenExtension:

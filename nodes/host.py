@@ -10,6 +10,7 @@ import comfy.model_management as mm
 import comfy.utils
 import folder_paths
 import torch
+import torch.nn.functional as F
 from comfy.model_patcher import ModelPatcher
 from server import PromptServer
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 from ..gpen_core import FaceDetector, GpenGenerator, load_detector, load_model
 from ..gpen_core.checkpoint import CHECKPOINT_SUFFIXES, read_notice
 from ..gpen_core.errors import CheckpointNotFoundError, TensorSpecError
-from ..gpen_core.registry import DETECTOR_MODELS, GPEN_MODELS, KnownModel
+from ..gpen_core.parsing import FaceParser, load_parser
+from ..gpen_core.registry import DETECTOR_MODELS, GPEN_MODELS, PARSER_MODELS, KnownModel
 from .types import HostedModel
 
 CHECKPOINT_FOLDERS = ("facerestore_models", "gpen")
@@ -73,13 +75,12 @@ def choose_detector(choice: str) -> str:
     return by_quality[0]  # whose absence is then reported
 
 
-def detector_path(name: str) -> Path:
-    """Where the weights of a detector lie.
+def auxiliary_path(known: KnownModel) -> Path:
+    """Where the weights of a detector or parser lie.
 
     Raises:
         CheckpointNotFoundError: Nowhere.
     """
-    known = DETECTOR_MODELS[name]
     return _find_file(known.filename, (DETECTION_FOLDER,), known)
 
 
@@ -125,16 +126,12 @@ def host_model(name: str, dtype_choice: str) -> HostedModel:
     return HostedModel(name, read_notice(path), patcher)
 
 
-def hosted_detector(name: str) -> ModelPatcher:
-    """A face detector in ComfyUI's memory management; read from disk once."""
-    name = choose_detector(name)
-    path = detector_path(name)
-    return _hosted_detector(name, path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=2)
-def _hosted_detector(name: str, path: Path, _modified_ns: int) -> ModelPatcher:
-    return ModelPatcher(load_detector(name, path), mm.get_torch_device(), mm.unet_offload_device())
+@lru_cache(maxsize=4)
+def _host_file(
+    load: Callable[[str, Path], nn.Module], name: str, path: Path, _modified_ns: int
+) -> ModelPatcher:
+    """A small network in ComfyUI's memory management; read from disk once."""
+    return ModelPatcher(load(name, path), mm.get_torch_device(), mm.unet_offload_device())
 
 
 def _load(patcher: ModelPatcher, memory_required: int) -> nn.Module:
@@ -145,11 +142,23 @@ def _load(patcher: ModelPatcher, memory_required: int) -> nn.Module:
     return model.to(patcher.load_device)
 
 
-def load_detector_on_device(name: str) -> FaceDetector:
-    """The detector, on the device it computes on."""
-    detector = _load(hosted_detector(name), memory_required=2**29)
+def load_detector_on_device(choice: str) -> FaceDetector:
+    """The detector of a widget's value, on the device it computes on."""
+    name = choose_detector(choice)
+    path = auxiliary_path(DETECTOR_MODELS[name])
+    patcher = _host_file(load_detector, name, path, path.stat().st_mtime_ns)
+    detector = _load(patcher, memory_required=2**29)
     assert isinstance(detector, FaceDetector)
     return detector
+
+
+def load_parser_on_device(name: str) -> FaceParser:
+    """A face parser, on the device it computes on."""
+    path = auxiliary_path(PARSER_MODELS[name])
+    patcher = _host_file(load_parser, name, path, path.stat().st_mtime_ns)
+    parser = _load(patcher, memory_required=2**31)
+    assert isinstance(parser, FaceParser)
+    return parser
 
 
 def load_network_on_device(model: HostedModel) -> GpenGenerator:
@@ -172,8 +181,8 @@ def progress_bar(total: int) -> Callable[[int, int], None]:
     """A callback that moves the node's progress bar."""
     bar = comfy.utils.ProgressBar(total)
 
-    def update(done: int, _total: int) -> None:
-        bar.update_absolute(done)
+    def update(done: int, total: int) -> None:
+        bar.update_absolute(done, total)
 
     return update
 
@@ -206,3 +215,22 @@ def to_channels_first(image: Tensor) -> Tensor:
 def to_channels_last(images: Tensor) -> Tensor:
     """(B, C, H, W) -> a contiguous IMAGE (B, H, W, C)."""
     return images.permute(0, 2, 3, 1).contiguous()
+
+
+def fit_masks(mask: Tensor | None, images: Tensor) -> Tensor | None:
+    """A MASK (B, H, W) or (H, W), resized to (B, C, H', W') images where it differs.
+
+    Raises:
+        TensorSpecError: It is neither one mask nor one for each image.
+    """
+    if mask is None:
+        return None
+    masks = mask[None] if mask.ndim == 2 else mask
+    if masks.ndim != 3 or len(masks) not in (1, len(images)):
+        raise TensorSpecError(
+            f"mask: expected one mask or {len(images)}, one for each image, got "
+            f"{tuple(mask.shape)}. Repeat or choose masks to match."
+        )
+    if masks.shape[1:] != images.shape[2:]:
+        masks = F.interpolate(masks[:, None].float(), images.shape[2:], mode="bilinear")[:, 0]
+    return masks

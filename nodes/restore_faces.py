@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
-from ..gpen_core import BlendSettings, Faces, RestoreResult, Template, restore_faces
-from .detect_faces import count_text, detector_inputs, find_faces
+from ..gpen_core import BlendSettings, Faces, RestoreResult, restore_faces
+from ..gpen_core.canvas import canvas_scale
+from ..gpen_core.clip import steady_faces
+from .canvas import canvas_inputs, make_canvas
 from .host import (
     check_interrupt,
     dtype_name,
     faces_at_once,
+    fit_masks,
     load_network_on_device,
     progress_bar,
     show_text,
@@ -21,6 +25,7 @@ from .host import (
     to_channels_last,
 )
 from .types import CATEGORY, GpenFacesSocket, GpenModelSocket, HostedModel
+from .widgets import blend_inputs, count_text, detector_inputs, find_faces, template_input
 
 
 class GpenRestoreFaces(io.ComfyNode):
@@ -43,46 +48,21 @@ class GpenRestoreFaces(io.ComfyNode):
                     "image",
                     tooltip="One image or a batch, RGB or RGBA. Count, order and alpha are kept.",
                 ),
+                template_input(),
+                *blend_inputs(),
+                *canvas_inputs(),
+                *detector_inputs(),
                 io.Float.Input(
-                    "blend",
-                    default=1.0,
+                    "smoothing",
+                    default=0.0,
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="Share of the restored face. 0: the image as it was. 1: all restored.",
-                ),
-                io.Combo.Input(
-                    "template",
-                    options=Template,
-                    default=Template.FFHQ,
                     tooltip=(
-                        "How tightly the face is cropped for the network. ffhq: as ReActor and "
-                        "FaceFusion do. gpen: as the GPEN authors do, with more of the head."
+                        "For a batch that is a clip: holds the faces steady from frame to frame. "
+                        "0: each image by itself. 0.5: usual for video. 1: strong."
                     ),
                 ),
-                io.Float.Input(
-                    "padding",
-                    default=0.02,
-                    min=0.0,
-                    max=0.3,
-                    step=0.01,
-                    tooltip=(
-                        "Strip along the edge of the crop that is not pasted, as a fraction of the "
-                        "crop. 0: paste up to the edge. 0.3: only the middle of the face."
-                    ),
-                ),
-                io.Float.Input(
-                    "feather",
-                    default=0.12,
-                    min=0.0,
-                    max=0.5,
-                    step=0.01,
-                    tooltip=(
-                        "Width of the soft edge inside the padding, as a fraction of the crop. "
-                        "0: a hard edge. Raise it if a seam shows."
-                    ),
-                ),
-                *detector_inputs(),
                 io.Boolean.Input(
                     "output_crops",
                     default=False,
@@ -99,13 +79,29 @@ class GpenRestoreFaces(io.ComfyNode):
                         "connected: all faces that the detector finds."
                     ),
                 ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip=(
+                        "Faces are pasted only inside it: 1 inside, 0 outside. Resized to the "
+                        "image if need be."
+                    ),
+                ),
+                io.UpscaleModel.Input(
+                    "upscale_model",
+                    optional=True,
+                    tooltip=(
+                        "Enlarges the background when output_size is not 'as input'. Not "
+                        "connected: Lanczos interpolation."
+                    ),
+                ),
             ],
             outputs=[
                 io.Image.Output(
                     "restored", display_name="image", tooltip="The images with restored faces."
                 ),
                 io.Mask.Output(
-                    "mask",
+                    "pasted_mask",
                     display_name="mask",
                     tooltip="Where faces were pasted: 1 inside, 0 outside, soft between.",
                 ),
@@ -131,28 +127,50 @@ class GpenRestoreFaces(io.ComfyNode):
         cls,
         model: HostedModel,
         image: Tensor,
-        blend: float,
         template: str,
-        padding: float,
-        feather: float,
+        output_size: str,
+        scale: float,
+        max_megapixels: float,
         detector: str,
         detection_size: int,
         threshold: float,
+        scales: str,
+        rotations: str,
+        min_face_size: int,
+        smoothing: float,
         output_crops: bool,
         faces: Faces | None = None,
+        mask: Tensor | None = None,
+        upscale_model: Any | None = None,
+        **blending: Any,
     ) -> io.NodeOutput:
         """Restore the faces."""
         started = time.monotonic()
         images = to_channels_first(image)
         if faces is None:
-            faces = find_faces(images, detector, detection_size, threshold)
+            faces = find_faces(
+                images, detector, detection_size, threshold, scales, rotations, min_face_size
+            )
+        faces = steady_faces(faces, len(images), smoothing)
+        factor = canvas_scale(
+            output_size,
+            faces,
+            (images.shape[2], images.shape[3]),
+            model.network.config.size,
+            template=template,
+            scale=scale,
+            max_megapixels=max_megapixels,
+        )
+        canvas = make_canvas(images, factor, upscale_model) if factor > 1 else None
         network = load_network_on_device(model)
         result = restore_faces(
             images,
             network,
             faces,
             template=template,
-            settings=BlendSettings(blend=blend, padding=padding, feather=feather),
+            settings=BlendSettings(**blending),
+            user_masks=fit_masks(mask, images if canvas is None else canvas),
+            canvas=canvas,
             max_batch=faces_at_once(model),
             keep_crops=output_crops,
             on_progress=progress_bar(len(faces)),

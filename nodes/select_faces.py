@@ -28,8 +28,8 @@ class GpenSelectFaces(io.ComfyNode):
                 GpenFacesSocket.Input("faces", tooltip="From Detect Faces (GPEN)."),
                 io.Combo.Input(
                     "order",
-                    options=[order.value for order in FaceOrder],
-                    default=FaceOrder.LARGE_SMALL.value,
+                    options=FaceOrder,
+                    default=FaceOrder.LARGE_SMALL,
                     tooltip=(
                         "How the faces of an image are counted, as in ReActor: by the area of the "
                         "box, by its left edge or by its upper edge. Number 0 is the first: with "

@@ -154,6 +154,15 @@ def test_evaluate_of_huge_result_is_refused_without_making_it(tmp_path, op_type,
         constants_of(model, tmp_path).evaluate("y")
 
 
+def test_evaluate_of_long_concatenation_is_refused_without_making_it(tmp_path):
+    tensor = numpy_helper.from_array(np.ones(1 << 20, np.float32), "w")
+    node = helper.make_node("Concat", ["w"] * 65, ["y"], axis=0)
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    model = helper.make_model(helper.make_graph([node], "g", [], [output], [tensor]))
+    with pytest.raises(CheckpointReadError, match=f"at most {MAX_CONSTANT_ELEMENTS} elements"):
+        constants_of(model, tmp_path).evaluate("y")
+
+
 def test_evaluate_stops_when_all_results_together_are_out_of_proportion(tmp_path):
     # Each result is small enough for itself.
     tensors = [numpy_helper.from_array(np.ones((1 << 20), np.float32), "v0")]

@@ -422,6 +422,15 @@ def test_leaky_relu_made_of_other_operations(simplified, read, decomposition):
     assert_same_weights(read(simplified), published(SMALL))
 
 
+def test_factor_before_a_convolution_of_the_encoder(simplified, read):
+    for conv in encoder_convs(simplified)[1:]:
+        two = add_scalar(simplified, 2.0)
+        conv.input[0] = insert(simplified, conv, "Div", conv.input[0], two)
+        change(simplified, conv.input[1], lambda w: w * 2)
+
+    assert_same_weights(read(simplified), published(SMALL))
+
+
 def test_conversions_of_range_around_the_network_are_left_out(small, read):
     first = consumers_of(small, "input")[0]
     two, one = add_scalar(small, 2.0), add_scalar(small, -1.0)
@@ -504,14 +513,13 @@ def test_missing_weight_is_named(small, simplified, tmp_path, is_simplified):
             read_onnx_state_dict(path)
 
 
-def test_missing_factor_is_not_taken_for_one(small, read):
+@pytest.mark.parametrize("layer", ["ecd0.0.1", "ecd6.0.2", "style.1", "convs.2/activate"])
+def test_missing_factor_is_not_taken_for_one(small, read, layer):
     """Otherwise the layers behind it would come out wrong by sqrt(2), and nobody would know."""
-    root = next(
-        n for n in nodes_of(small, "Constant") if n.output[0].endswith("ecd0.0.1/Constant_output_0")
-    )
-    small.graph.node.remove(root)
+    (scaled,) = [n for n in nodes_of(small, "Mul") if n.output[0].endswith(f"{layer}/Mul_output_0")]
+    scaled.input[1] = "nowhere"
 
-    with pytest.raises(CheckpointMismatchError, match=r"model\.onnx.*ecd0\.0\.1/Constant_output_0"):
+    with pytest.raises(CheckpointMismatchError, match=r"model\.onnx.*'nowhere'"):
         read(small)
 
 
@@ -548,6 +556,45 @@ def test_features_of_the_wrong_resolution_are_refused(simplified, read):
     by_conv = {re.search(r"/(conv\S+)/noise", n.output[0])[1]: n for n in injections}
     by_conv["convs.4"].input[1] = by_conv["convs.6"].input[1]
     with pytest.raises(CheckpointMismatchError, match=r"generator\.convs\.4\.noise\.weight"):
+        read(simplified)
+
+
+def node_named(model: onnx.ModelProto, output: str) -> onnx.NodeProto:
+    return next(node for node in model.graph.node if node.output[0].startswith(output))
+
+
+def test_code_made_from_another_map_is_refused(simplified, read):
+    flattened = producer_of(simplified, node_named(simplified, "/final_linear").input[0])
+    flattened.input[0] = node_named(simplified, "/ecd5/ecd5.0/ecd5.0.2/Mul").output[0]
+    with pytest.raises(CheckpointMismatchError, match=r"ecd6\.0\.1\.weight"):
+        read(simplified)
+
+
+def test_image_made_from_other_features_is_refused(simplified, read):
+    shown = node_named(simplified, "/generator/to_rgbs.2/conv/Conv")
+    shown.input[0] = node_named(simplified, "/generator/convs.3/activate/Mul").output[0]
+    with pytest.raises(CheckpointMismatchError, match=r"generator\.to_rgbs\.2"):
+        read(simplified)
+
+
+def test_two_style_vectors_are_refused(simplified, read):
+    gemm = node_named(simplified, "/generator/convs.4/conv/modulation")
+    gemm.input[0] = node_named(simplified, "/generator/style/style.2/Mul").output[0]
+    with pytest.raises(CheckpointMismatchError, match=r"generator\.convs\.4\.conv\.modulation"):
+        read(simplified)
+
+
+def test_layer_before_the_encoder_is_refused(simplified, read):
+    first = consumers_of(simplified, "input")[0]
+    first.input[0] = insert(simplified, first, "Relu", "input")
+    with pytest.raises(CheckpointMismatchError, match=r"'the image', got Relu"):
+        read(simplified)
+
+
+def test_factor_from_nowhere_before_a_filter_of_the_encoder_is_refused(simplified, read):
+    first = node_named(simplified, "/ecd3/ecd3.0/ecd3.0.0/")
+    first.input[0] = insert(simplified, first, "Mul", first.input[0], "nowhere")
+    with pytest.raises(CheckpointMismatchError, match=r"ecd3\.0\.1\.weight.*'nowhere'"):
         read(simplified)
 
 

@@ -13,37 +13,69 @@ from comfy_workflow import nodes_of_type, ui_to_api
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NODE_IDS = ["GPEN_LoadModel", "GPEN_DetectFaces", "GPEN_RestoreFaces"]
+NODE_IDS = [
+    "GPEN_LoadModel",
+    "GPEN_RestoreFaces",
+    "GPEN_DetectFaces",
+    "GPEN_SelectFaces",
+    "GPEN_CropFaces",
+    "GPEN_RestoreCrops",
+    "GPEN_PasteFaces",
+    "GPEN_FaceMask",
+]
 
 # Around the astronaut's face; the crop's mask lies inside it.
 FACE = (slice(0, 260), slice(110, 350))
 
 
 def graph(image: str, model: str = "GPEN-random-256.pth", **widgets) -> dict:
-    """Load Image -> Restore Faces -> Save Image."""
-    restore = {
-        "model": ["model", 0],
-        "image": ["image", 0],
-        "blend": 1.0,
-        "template": "ffhq",
-        "padding": 0.02,
-        "feather": 0.12,
-        "detector": "retinaface_mobile0.25",
-        "detection_size": 640,
-        "threshold": 0.8,
-        "output_crops": False,
-        **widgets,
-    }
+    """Load Image -> Restore Faces -> Save Image; ``defaulted`` fills in the other widgets."""
+    restore = {"model": ["model", 0], "image": ["image", 0], "detector": "retinaface_mobile0.25"}
     return {
         "image": {"class_type": "LoadImage", "inputs": {"image": image}},
-        "model": {"class_type": "GPEN_LoadModel", "inputs": {"model_name": model, "dtype": "auto"}},
-        "restore": {"class_type": "GPEN_RestoreFaces", "inputs": restore},
+        "model": {"class_type": "GPEN_LoadModel", "inputs": {"model_name": model}},
+        "restore": {"class_type": "GPEN_RestoreFaces", "inputs": {**restore, **widgets}},
         "save": save(["restore", 0]),
     }
 
 
+def detect() -> dict:
+    return {"class_type": "GPEN_DetectFaces", "inputs": {"image": ["image", 0]}}
+
+
 def save(source: list) -> dict:
     return {"class_type": "SaveImage", "inputs": {"images": source, "filename_prefix": "test"}}
+
+
+class DefaultingServer:
+    """A server whose prompts need to name only the widgets that they set."""
+
+    def __init__(self, server) -> None:
+        self._server = server
+        self._schemas = server.object_info()
+
+    def __getattr__(self, name):
+        return getattr(self._server, name)
+
+    def queue(self, prompt: dict) -> str:
+        return self._server.queue({key: self._defaulted(node) for key, node in prompt.items()})
+
+    def run(self, prompt: dict):
+        return self._server.run({key: self._defaulted(node) for key, node in prompt.items()})
+
+    def _defaulted(self, node: dict) -> dict:
+        required = self._schemas[node["class_type"]]["input"].get("required", {})
+        defaults = {
+            name: spec[1]["default"]
+            for name, spec in required.items()
+            if len(spec) > 1 and "default" in spec[1]
+        }
+        return {**node, "inputs": {**defaults, **node["inputs"]}}
+
+
+@pytest.fixture(scope="module")
+def comfy(comfy):
+    return DefaultingServer(comfy)
 
 
 def error_of(comfy, prompt: dict) -> dict:
@@ -165,15 +197,7 @@ def test_two_prompts_in_a_row_load_the_model_once(comfy, astronaut_name):
 
 def test_detected_faces_are_the_ones_restored(comfy, solvay_name, astronaut_name):
     prompt = graph(solvay_name)
-    prompt["detect"] = {
-        "class_type": "GPEN_DetectFaces",
-        "inputs": {
-            "image": ["image", 0],
-            "detector": "auto",
-            "detection_size": 640,
-            "threshold": 0.8,
-        },
-    }
+    prompt["detect"] = detect()
     prompt["restore"]["inputs"]["faces"] = ["detect", 0]
     prompt["preview"] = save(["detect", 1])
     prompt["count"] = {"class_type": "PreviewAny", "inputs": {"source": ["detect", 2]}}
@@ -185,6 +209,91 @@ def test_detected_faces_are_the_ones_restored(comfy, solvay_name, astronaut_name
     np.testing.assert_array_equal(shown, preview)
     green = (preview == (80, 220, 100)).all(axis=2)
     assert 29 * 100 < green.sum() < 29 * 2000
+
+
+def test_selected_faces_are_the_only_ones_restored(comfy, solvay_name):
+    prompt = graph(solvay_name)
+    prompt["detect"] = detect()
+    prompt["select"] = {
+        "class_type": "GPEN_SelectFaces",
+        "inputs": {"faces": ["detect", 0], "order": "left-right", "indices": "0,2"},
+    }
+    prompt["restore"]["inputs"]["faces"] = ["select", 0]
+    prompt["mask"] = {"class_type": "MaskToImage", "inputs": {"mask": ["restore", 1]}}
+    prompt["save mask"] = save(["mask", 0])
+    result = comfy.run(prompt)
+    assert result.texts("restore")[0].startswith("Restored 2 faces in 1 image")
+    columns = comfy.read_image(result.images("save mask")[0])[..., 0].max(axis=0).nonzero()[0]
+    assert columns.max() < 300  # both are on the left of 1328
+
+
+def test_crop_restore_and_paste_make_the_same_picture(comfy, solvay_name):
+    prompt = graph(solvay_name, template="gpen")
+    prompt["detect"] = detect()
+    crop = {"image": ["image", 0], "faces": ["detect", 0], "size": 256, "template": "gpen"}
+    prompt["crop"] = {"class_type": "GPEN_CropFaces", "inputs": crop}
+    halves = {"model": ["model", 0], "crops": ["crop", 0]}
+    prompt["network"] = {"class_type": "GPEN_RestoreCrops", "inputs": halves}
+    paste = {"crops": ["network", 0], "image": ["image", 0], "faces": ["detect", 0]}
+    prompt["paste"] = {"class_type": "GPEN_PasteFaces", "inputs": {**paste, "template": "gpen"}}
+    prompt["save pasted"] = save(["paste", 0])
+    result = comfy.run(prompt)
+    whole, halves = (comfy.read_image(result.images(k)[0]) for k in ("save", "save pasted"))
+    np.testing.assert_array_equal(halves, whole)
+
+
+def test_a_photo_without_faces_goes_through_the_halves(comfy, faceless_name):
+    prompt = graph(faceless_name)
+    prompt["detect"] = detect()
+    crop = {"image": ["image", 0], "faces": ["detect", 0], "size": 256}
+    prompt["crop"] = {"class_type": "GPEN_CropFaces", "inputs": crop}
+    halves = {"model": ["model", 0], "crops": ["crop", 0]}
+    prompt["network"] = {"class_type": "GPEN_RestoreCrops", "inputs": halves}
+    paste = {"crops": ["network", 0], "image": ["image", 0], "faces": ["detect", 0]}
+    prompt["paste"] = {"class_type": "GPEN_PasteFaces", "inputs": paste}
+    prompt["save"]["inputs"]["images"] = ["paste", 0]
+    restored = comfy.read_image(comfy.run(prompt).images("save")[0])
+    np.testing.assert_array_equal(restored, skimage.data.coffee())
+
+
+def test_a_face_mask_limits_what_is_restored(comfy, astronaut, astronaut_name):
+    prompt = graph(astronaut_name)
+    prompt["detect"] = detect()
+    mask = {
+        "image": ["image", 0],
+        "faces": ["detect", 0],
+        "shape": "ellipse",
+        "padding_left": 0.5,
+        "feather": 0.0,
+    }
+    prompt["face mask"] = {"class_type": "GPEN_FaceMask", "inputs": mask}
+    prompt["restore"]["inputs"]["mask"] = ["face mask", 0]
+    restored = comfy.read_image(comfy.run(prompt).images("save")[0])
+    columns = np.abs(restored.astype(int) - astronaut).max(axis=(0, 2)).nonzero()[0]
+    assert columns.min() > 210  # only the right half of the face
+    assert columns.max() < 330
+
+
+def test_the_canvas_grows_to_fit_the_faces(comfy, solvay_name):
+    result = comfy.run(graph(solvay_name, output_size="fit faces", max_megapixels=3.1))
+    restored = comfy.read_image(result.images("save")[0])
+    assert restored.shape[0] / 568 == pytest.approx(restored.shape[1] / 1328, abs=0.01)
+    assert restored.shape[0] * restored.shape[1] == pytest.approx(3.1e6, rel=0.01)
+    assert "29 faces" in result.texts("restore")[0]
+
+
+def test_a_clip_is_restored_with_smoothing(comfy, astronaut_name):
+    prompt = graph(astronaut_name, smoothing=1.0)
+    prompt["clip"] = {
+        "class_type": "RepeatImageBatch",
+        "inputs": {"image": ["image", 0], "amount": 3},
+    }
+    prompt["restore"]["inputs"]["image"] = ["clip", 0]
+    result = comfy.run(prompt)
+    assert result.texts("restore")[0].startswith("Restored 3 faces in 3 images")
+    frames = [comfy.read_image(image) for image in result.images("save")]
+    assert len(frames) == 3
+    np.testing.assert_array_equal(frames[0], frames[2])
 
 
 def test_a_batch_keeps_its_count_and_order(comfy, astronaut, astronaut_name):

@@ -3,6 +3,9 @@ import inspect
 
 import pytest
 
+from gpen_core import BlendSettings
+from gpen_core.parsing import FaceRegion
+
 
 @pytest.fixture(scope="module")
 def node_classes(pack):
@@ -18,7 +21,16 @@ def test_the_pack_exports_what_the_host_reads_and_nothing_that_shadows_it(pack):
 
 def test_node_ids_are_the_permanent_ones(node_classes):
     ids = [node.GET_SCHEMA().node_id for node in node_classes]
-    assert ids == ["GPEN_LoadModel", "GPEN_DetectFaces", "GPEN_RestoreFaces"]
+    assert ids == [
+        "GPEN_LoadModel",
+        "GPEN_RestoreFaces",
+        "GPEN_DetectFaces",
+        "GPEN_SelectFaces",
+        "GPEN_CropFaces",
+        "GPEN_RestoreCrops",
+        "GPEN_PasteFaces",
+        "GPEN_FaceMask",
+    ]
 
 
 def test_schemas_are_valid_and_inputs_are_the_parameters_of_execute(node_classes):
@@ -26,7 +38,13 @@ def test_schemas_are_valid_and_inputs_are_the_parameters_of_execute(node_classes
         schema = node.GET_SCHEMA()
         schema.validate()
         parameters = inspect.signature(node.execute).parameters
-        assert [socket.id for socket in schema.inputs] == list(parameters), schema.node_id
+        named = {name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
+        rest = {socket.id for socket in schema.inputs} - named
+        gathered = {
+            "blending": set(BlendSettings.__dataclass_fields__),
+            "regions": {region.value for region in FaceRegion},
+        }
+        assert rest == gathered.get(list(parameters)[-1], set()), schema.node_id
         optional = {name for name, p in parameters.items() if p.default is not p.empty}
         assert {socket.id for socket in schema.inputs if socket.optional} == optional
 

@@ -1,0 +1,212 @@
+"""Give restored crops the colours of the originals: mean and covariance, in Oklab.
+
+Oklab, and not CIELAB, because a change of the light, a gain of each cone response, is exactly
+linear in it, and because its hues stay where they are when chroma changes (in CIELAB blue turns
+purple). Two Gaussians are mapped onto each other by optimal transport, which neither flips nor
+turns axes. Their moments come from structures wider than a 32nd of the face, so detail that the
+restoration added is not toned down and noise is not taken for colour, and from pixels that show
+the same thing in both pictures.
+
+References:
+    B. Ottosson, "A perceptual color space for image processing", 2020,
+    https://bottosson.github.io/posts/oklab/
+    F. Pitie, A. Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based
+    colour transfer", CVMP 2007.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import TensorSpecError
+
+# Linear sRGB to cone responses, and their cube roots to L, a, b (Ottosson, 2020).
+_RGB_TO_LMS = torch.tensor(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ],
+    dtype=torch.float64,
+)
+_ROOTS_TO_LAB = torch.tensor(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ],
+    dtype=torch.float64,
+)
+_LMS_TO_RGB = torch.linalg.inv(_RGB_TO_LMS)
+_LAB_TO_ROOTS = torch.linalg.inv(_ROOTS_TO_LAB)
+_SAMPLES = 128  # pixels along each axis that are looked at; enough for a dozen numbers
+_CELLS = 32  # along each axis; moments are those of their means
+_ITERATIONS = 6
+# A pixel counts less the more it differs, and not at all beyond this many times the median
+# difference. The floor, in Oklab, is about what can just be seen.
+_REJECT_AT = 4.0
+_SMALLEST_REJECT_AT = 0.03
+_SMALLEST_STD = 1e-4  # Oklab; far below what can be seen, keeps grey pictures invertible
+_MAX_GAIN = 3.0  # so that noise of a nearly grey restoration does not turn into colour
+_SMALLEST_WEIGHT = 1e-6  # of a cell; of a face without any weight all moments are 0, so it stays
+
+
+def match_color(
+    restored: Tensor, reference: Tensor, masks: Tensor | None, strength: float
+) -> Tensor:
+    """Move the colours of restored crops to those of the originals.
+
+    Args:
+        restored: (N, 3, S, S) float32, RGB, sRGB-encoded, in [0, 1].
+        reference: Same shape, dtype, colour order and range; shows the same faces at the same
+            places.
+        masks: (N, S, S) floating in [0, 1], how much a pixel counts; None: all alike. A face
+            without any keeps its colours.
+        strength: Share of the way in Oklab, 0 (off) to 1.
+
+    Returns:
+        Same shape, dtype and device, in [0, 1]; ``restored`` itself with ``strength=0``.
+
+    Raises:
+        TensorSpecError: A shape does not fit.
+    """
+    _check(restored, reference, masks)
+    if strength == 0 or not len(restored):
+        return restored
+    weights = torch.ones_like(restored[:, 0]) if masks is None else masks.to(restored)
+    stride = max(1, restored.shape[-1] // _SAMPLES)
+    gains, offsets = _fit_transport(
+        rgb_to_oklab(restored[..., ::stride, ::stride]),
+        rgb_to_oklab(reference[..., ::stride, ::stride]),
+        weights[..., ::stride, ::stride],
+    )
+    # Cube roots to Oklab, the map, and back again, all in one matrix.
+    identity = torch.eye(3, dtype=torch.float64)
+    gains = _LAB_TO_ROOTS @ (identity + strength * (gains - identity)) @ _ROOTS_TO_LAB
+    offsets = strength * offsets @ _LAB_TO_ROOTS.T
+    matched = torch.empty_like(restored)
+    for i in range(len(restored)):  # one face at a time bounds the memory
+        roots = _mix(gains[i], _rgb_to_roots(restored[i]))
+        matched[i] = _roots_to_rgb(roots.add_(offsets[i, :, None, None].to(roots)))
+    return matched
+
+
+def rgb_to_oklab(colors: Tensor) -> Tensor:
+    """(..., 3, H, W) sRGB-encoded in [0, 1] to Oklab: L in [0, 1], a and b within 0.4 of 0."""
+    return _mix(_ROOTS_TO_LAB, _rgb_to_roots(colors))
+
+
+def oklab_to_rgb(colors: Tensor) -> Tensor:
+    """The inverse of ``rgb_to_oklab``; colours outside sRGB are clamped to [0, 1]."""
+    return _roots_to_rgb(_mix(_LAB_TO_ROOTS, colors))
+
+
+def _rgb_to_roots(colors: Tensor) -> Tensor:
+    """(..., 3, H, W) sRGB-encoded to the cube roots of the cone responses."""
+    colors = colors.clamp(0, 1)
+    bent = ((colors + 0.055) / 1.055).pow_(2.4)
+    return _mix(_RGB_TO_LMS, torch.where(colors <= 0.04045, colors / 12.92, bent)).pow_(1 / 3)
+
+
+def _roots_to_rgb(roots: Tensor) -> Tensor:
+    linear = _mix(_LMS_TO_RGB, roots * roots * roots).clamp_(0, 1)
+    bent = linear.pow(1 / 2.4).mul_(1.055).sub_(0.055)
+    # The two branches meet a little apart; the clamp takes care of rounding at white.
+    return torch.where(linear <= 0.0031308, linear * 12.92, bent).clamp_(0, 1)
+
+
+def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
+    """Multiply the channels of (..., 3, H, W) by (..., 3, 3) matrices."""
+    # Not a matrix product: those may be set to TF32, whose ten bits would show.
+    first, second, third = matrix.to(channels)[..., None, None].unbind(dim=-3)
+    mixed = first * channels[..., 0:1, :, :]
+    mixed.addcmul_(second, channels[..., 1:2, :, :])
+    return mixed.addcmul_(third, channels[..., 2:3, :, :])
+
+
+def _fit_transport(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The affine maps from source to target colours.
+
+    Pixels are paired, so those that show different things, a hand that was painted over or a
+    highlight, are found by what is left between them after the map, and count less in the next.
+
+    Args:
+        source: (N, 3, H, W) Oklab.
+        target: Same shape.
+        weights: (N, H, W).
+
+    Returns:
+        (N, 3, 3) gains and (N, 3) offsets, float64 on the CPU.
+    """
+    gains = torch.eye(3, dtype=torch.float64).expand(len(source), 3, 3)
+    difference = target - source
+    repeated = weights[:, None].expand_as(source)
+    # Medians to begin with: a mean would follow the outliers.
+    offsets = _weighted_median(difference.flatten(2), repeated.flatten(2)).cpu().double()
+    for _ in range(_ITERATIONS):
+        mapped = _mix(gains, source).add_(offsets[..., None, None].to(source))
+        residual = mapped.sub_(target).square_().sum(dim=1).sqrt_()  # [N, H, W]
+        middle = _weighted_median(residual.flatten(1), weights.flatten(1))
+        reach = (_REJECT_AT * middle).clamp_min(_SMALLEST_REJECT_AT)[:, None, None]
+        trusted = weights * (1 - (residual / reach).square_()).clamp_min_(0).square_()
+        mean_in, covariance_in = _moments(source, trusted)
+        mean_out, covariance_out = _moments(target, trusted)
+        gains = _transport(covariance_in, covariance_out)
+        offsets = mean_out - (gains @ mean_in[..., None])[..., 0]
+    return gains, offsets
+
+
+def _moments(colors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted mean (N, 3) and covariance (N, 3, 3) of the cells' means, float64 on the CPU."""
+    cell = max(1, colors.shape[-1] // _CELLS)
+    totals = F.avg_pool2d(weights[:, None], cell, ceil_mode=True)
+    cells = F.avg_pool2d(colors * weights[:, None], cell, ceil_mode=True)
+    cells = (cells / totals.clamp_min(_SMALLEST_WEIGHT)).flatten(2)  # [N, 3, K]
+    shares = totals.flatten(2) / totals.sum(dim=(2, 3)).clamp_min(_SMALLEST_WEIGHT)[..., None]
+    mean = (cells * shares).sum(dim=2, keepdim=True)
+    centred = cells - mean
+    covariance = (centred * shares) @ centred.mT
+    return mean[..., 0].cpu().double(), covariance.cpu().double()
+
+
+def _transport(source: Tensor, target: Tensor) -> Tensor:
+    """The symmetric positive map between Gaussians of (N, 3, 3) covariances, its gains limited."""
+    floor = _SMALLEST_STD**2 * torch.eye(3, dtype=source.dtype)
+    root = _on_eigenvalues(torch.sqrt, source + floor)
+    inverse_root = _on_eigenvalues(torch.rsqrt, source + floor)
+    between = _on_eigenvalues(torch.sqrt, root @ (target + floor) @ root)
+    gains = inverse_root @ between @ inverse_root
+    return _on_eigenvalues(lambda values: values.clamp_max(_MAX_GAIN), gains)
+
+
+def _on_eigenvalues(function: Callable[[Tensor], Tensor], matrices: Tensor) -> Tensor:
+    """Apply a function to the eigenvalues of (N, 3, 3) symmetric positive matrices."""
+    values, vectors = torch.linalg.eigh((matrices + matrices.mT) / 2)
+    values = function(values.clamp_min(torch.finfo(values.dtype).tiny))
+    result: Tensor = (vectors * values[:, None]) @ vectors.mT
+    return result
+
+
+def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+    """Along the last axis of (..., K); of equal weights, the lower of two in the middle."""
+    ordered, order = values.sort(dim=-1)
+    running = weights.gather(-1, order).cumsum(dim=-1)
+    middle = torch.searchsorted(running, running[..., -1:] / 2).clamp_max(values.shape[-1] - 1)
+    return ordered.gather(-1, middle)[..., 0]
+
+
+def _check(restored: Tensor, reference: Tensor, masks: Tensor | None) -> None:
+    if restored.ndim != 4 or restored.shape[1] != 3 or reference.shape != restored.shape:
+        raise TensorSpecError(
+            f"crops: expected restored and reference as (N, 3, S, S), got {tuple(restored.shape)} "
+            f"and {tuple(reference.shape)}. Pass the crops before and after the network."
+        )
+    expected = (len(restored), *restored.shape[2:])
+    if masks is not None and masks.shape != expected:
+        raise TensorSpecError(
+            f"masks: expected {expected}, got {tuple(masks.shape)}. Pass one mask for each crop."
+        )

@@ -1,0 +1,31 @@
+"""What happens to a restored crop before it is pasted: colours and likeness of the input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .color_match import match_color
+from .detail import blend_detail
+from .face_mask import shape_mask
+from .settings import BlendSettings
+
+
+def finish_crops(before: Tensor, after: Tensor, settings: BlendSettings) -> Tensor:
+    """Bring restored crops closer to the crops they were made from.
+
+    Args:
+        before: (N, 3, S, S) float32 RGB in [0, 1], as given to the network.
+        after: The same, as the network returned them.
+        settings: ``color``, ``detail`` and ``detail_size`` say how much; what is pasted counts.
+
+    Returns:
+        As ``after``; ``after`` itself where both are off.
+    """
+    if settings.color > 0:
+        size = after.shape[-1]
+        centres = (torch.arange(size, device=after.device) + 0.5) / size
+        points = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+        weights = shape_mask(points, settings.shape, settings.padding, settings.feather)
+        after = match_color(after, before, weights.expand(len(after), -1, -1), settings.color)
+    return blend_detail(after, before, settings.detail_size, settings.detail)

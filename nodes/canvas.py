@@ -1,0 +1,71 @@
+"""The enlarged background that faces are pasted into."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from comfy_api.latest import io
+from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
+from torch import Tensor
+
+from ..gpen_core.canvas import MAX_SCALE, CanvasSize, enlarge, enlarged_size
+from .host import to_channels_last
+
+
+def canvas_inputs() -> list[io.Input]:
+    """How large the output is."""
+    return [
+        io.Combo.Input(
+            "output_size",
+            options=CanvasSize,
+            default=CanvasSize.INPUT,
+            tooltip=(
+                "as input: the same size. scale: enlarged by the factor. fit faces: as large as "
+                "the largest face needs to keep the network's resolution, which is what makes a "
+                "2048 model worth having on small faces."
+            ),
+        ),
+        io.Float.Input(
+            "scale",
+            default=2.0,
+            min=1.0,
+            max=MAX_SCALE,
+            step=0.25,
+            tooltip="Factor for output_size 'scale'. 1: the same size. 8: eight times as wide.",
+        ),
+        io.Float.Input(
+            "max_megapixels",
+            default=64.0,
+            min=0.1,
+            max=512.0,
+            step=0.1,
+            tooltip=(
+                "No image is enlarged beyond this many million pixels. 2: about Full HD. 64: 8K "
+                "and more; takes about 0.8 GB of memory an image."
+            ),
+        ),
+    ]
+
+
+def make_canvas(images: Tensor, scale: float, upscale_model: Any | None) -> Tensor:
+    """(B, C, H, W) images enlarged by a factor, with an UPSCALE_MODEL or Lanczos.
+
+    The model enlarges the colours; alpha is always interpolated.
+    """
+    height, width = enlarged_size((images.shape[2], images.shape[3]), scale)
+    if upscale_model is None:
+        return enlarge(images, height, width)
+    # ComfyUI's own node: tiled, and with its handling of memory.
+    (upscaled,) = ImageUpscaleWithModel.execute(upscale_model, to_channels_last(images[:, :3])).args
+    colors: Tensor = upscaled.permute(0, 3, 1, 2).to(images)
+    if colors.shape[2] < height or colors.shape[3] < width:
+        colors = enlarge(colors, max(height, colors.shape[2]), max(width, colors.shape[3]))
+    if colors.shape[2:] != (height, width):
+        colors = F.interpolate(colors, (height, width), mode="bicubic", antialias=True)
+        colors = colors.clamp(0, 1)
+    if images.shape[1] == 3:
+        return colors
+    canvas = enlarge(images, height, width)
+    canvas[:, :3] = colors
+    return canvas

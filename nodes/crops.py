@@ -1,0 +1,200 @@
+"""The two halves of restoring, and the network between them, as nodes of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..gpen_core import BlendSettings, Faces, crop_faces, paste_faces, restore_crops
+from .host import (
+    check_interrupt,
+    faces_at_once,
+    fit_masks,
+    load_network_on_device,
+    progress_bar,
+    to_channels_first,
+    to_channels_last,
+)
+from .types import CATEGORY, GpenFacesSocket, GpenModelSocket, HostedModel
+from .widgets import blend_inputs, template_input
+
+
+class GpenCropFaces(io.ComfyNode):
+    """Cut aligned faces out of images."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Sockets and widgets."""
+        return io.Schema(
+            node_id="GPEN_CropFaces",
+            display_name="Crop Faces (GPEN)",
+            category=CATEGORY,
+            description=(
+                "Cuts every face out of its image, upright and centred, as the network wants it. "
+                "Do what you like with the crops and put them back with Paste Faces (GPEN)."
+            ),
+            inputs=[
+                io.Image.Input("image", tooltip="The image or batch that the faces are in."),
+                GpenFacesSocket.Input("faces", tooltip="Faces from Detect Faces (GPEN)."),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=64,
+                    max=4096,
+                    step=64,
+                    tooltip=(
+                        "Height and width of the crops in pixels. Take the network's: 256, 512, "
+                        "1024 or 2048."
+                    ),
+                ),
+                template_input(),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "crops",
+                    display_name="crops",
+                    tooltip="One square RGB image a face, in the order of the faces.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, faces: Faces, size: int, template: str) -> io.NodeOutput:
+        """Cut the faces out."""
+        crops = crop_faces(
+            to_channels_first(image),
+            faces,
+            size,
+            template=template,
+            check_interrupt=check_interrupt,
+        )
+        return io.NodeOutput(to_channels_last(crops))
+
+
+class GpenRestoreCrops(io.ComfyNode):
+    """Run the network on crops."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Sockets and widgets."""
+        return io.Schema(
+            node_id="GPEN_RestoreCrops",
+            display_name="Restore Crops (GPEN)",
+            category=CATEGORY,
+            description=(
+                "Runs the network on faces that are already aligned. Nothing is detected, masked "
+                "or blended."
+            ),
+            inputs=[
+                GpenModelSocket.Input("model", tooltip="Network from the Load GPEN Model node."),
+                io.Image.Input(
+                    "crops",
+                    tooltip=(
+                        "Aligned faces from Crop Faces (GPEN); other sizes than the network's are "
+                        "resized to it."
+                    ),
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "restored",
+                    display_name="crops",
+                    tooltip="The restored faces at the network's size, in the same order.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: HostedModel, crops: Tensor) -> io.NodeOutput:
+        """Restore the crops."""
+        size = model.network.config.size
+        inputs = to_channels_first(crops)[:, :3]
+        restored = torch.empty((len(inputs), 3, size, size), device=inputs.device)
+        network = load_network_on_device(model)
+        update = progress_bar(len(inputs))
+        device = model.patcher.load_device
+        max_batch = faces_at_once(model)
+        for start in range(0, len(inputs), max_batch):
+            check_interrupt()
+            chunk = inputs[start : start + max_batch].to(device, torch.float32)
+            if chunk.shape[2:] != (size, size):
+                chunk = F.interpolate(chunk, (size, size), mode="bicubic", antialias=True)
+                chunk = chunk.clamp(0, 1)
+            restored[start : start + max_batch] = restore_crops(network, chunk)
+            update(start + len(chunk), len(inputs))
+        return io.NodeOutput(to_channels_last(restored))
+
+
+class GpenPasteFaces(io.ComfyNode):
+    """Blend crops back into their images."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Sockets and widgets."""
+        return io.Schema(
+            node_id="GPEN_PasteFaces",
+            display_name="Paste Faces (GPEN)",
+            category=CATEGORY,
+            description=(
+                "Blends crops from Crop Faces (GPEN) back to where they came from. What was not "
+                "changed in between stays as it was, to the bit."
+            ),
+            inputs=[
+                io.Image.Input("image", tooltip="The image that Crop Faces (GPEN) was given."),
+                io.Image.Input(
+                    "crops",
+                    tooltip=(
+                        "The changed crops, as many and in the same order as Crop Faces (GPEN) "
+                        "put out. Their size may have changed."
+                    ),
+                ),
+                GpenFacesSocket.Input(
+                    "faces", tooltip="The faces that Crop Faces (GPEN) was given."
+                ),
+                template_input(),
+                *blend_inputs(),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Faces are pasted only inside it; resized to the image if need be.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "pasted", display_name="image", tooltip="The images with the crops in them."
+                ),
+                io.Mask.Output(
+                    "pasted_mask",
+                    display_name="mask",
+                    tooltip="Where faces were pasted: 1 inside, 0 outside, soft between.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        crops: Tensor,
+        faces: Faces,
+        template: str,
+        mask: Tensor | None = None,
+        **blending: Any,
+    ) -> io.NodeOutput:
+        """Paste the crops."""
+        images = to_channels_first(image)
+        result = paste_faces(
+            images,
+            faces,
+            to_channels_first(crops)[:, :3],
+            template=template,
+            settings=BlendSettings(**blending),
+            user_masks=fit_masks(mask, images),
+            on_progress=progress_bar(len(faces)),
+            check_interrupt=check_interrupt,
+        )
+        return io.NodeOutput(to_channels_last(result.images), result.masks)

@@ -1,0 +1,180 @@
+"""GPEN_FACES -> MASK."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..gpen_core import Faces, MaskShape, crop_faces
+from ..gpen_core.face_mask import face_masks
+from ..gpen_core.masks import intersect
+from ..gpen_core.parsing import (
+    FACE_REGIONS,
+    PARSER_NAMES,
+    PARSING_SIZE,
+    REGIONS,
+    FaceRegion,
+    parse_faces,
+    region_mask,
+)
+from .host import check_interrupt, fit_masks, load_parser_on_device, progress_bar, to_channels_first
+from .types import CATEGORY, GpenFacesSocket
+from .widgets import template_input
+
+_NO_PARSER = "none"
+_FACES_AT_ONCE = 8
+
+
+class GpenFaceMask(io.ComfyNode):
+    """Where the faces are, as a mask."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Sockets and widgets."""
+        sides = [
+            io.Float.Input(
+                f"padding_{side}",
+                default=0.02,
+                min=0.0,
+                max=0.5,
+                step=0.01,
+                tooltip=(
+                    f"Strip along the {side} of the crop that is left out, as a fraction of the "
+                    "crop. 0: up to the edge. 0.5: half the crop."
+                ),
+            )
+            for side in ("left", "top", "right", "bottom")
+        ]
+        toggles = [
+            io.Boolean.Input(
+                region.value,
+                default=region in FACE_REGIONS,
+                tooltip=f"With a parser: on takes the {region.value} in, off leaves it out.",
+            )
+            for region in REGIONS
+        ]
+        return io.Schema(
+            node_id="GPEN_FaceMask",
+            display_name="Face Mask (GPEN)",
+            category=CATEGORY,
+            description=(
+                "Makes a mask of faces by shape and, with a parser, by what belongs to the face. "
+                "Connect it to the mask of Restore Faces (GPEN) to keep hands, hair or glasses."
+            ),
+            inputs=[
+                io.Image.Input("image", tooltip="The image or batch that the faces are in."),
+                GpenFacesSocket.Input("faces", tooltip="Faces from Detect Faces (GPEN)."),
+                template_input(),
+                io.Combo.Input(
+                    "shape",
+                    options=MaskShape,
+                    default=MaskShape.BOX,
+                    tooltip="Outline of the mask. box: the whole crop. ellipse: without corners.",
+                ),
+                *sides,
+                io.Float.Input(
+                    "feather",
+                    default=0.12,
+                    min=0.0,
+                    max=0.5,
+                    step=0.01,
+                    tooltip=(
+                        "Width of the soft edge inside the shape, as a fraction of the crop. 0: a "
+                        "hard edge. 0.5: soft up to the middle."
+                    ),
+                ),
+                io.Combo.Input(
+                    "parser",
+                    options=[_NO_PARSER, *PARSER_NAMES],
+                    default=_NO_PARSER,
+                    tooltip=(
+                        "Network that tells the regions of a face apart, read from "
+                        "models/facedetection. none: the shape alone."
+                    ),
+                ),
+                io.Float.Input(
+                    "region_feather",
+                    default=0.05,
+                    min=0.0,
+                    max=0.2,
+                    step=0.005,
+                    tooltip=(
+                        "Width of the soft edge of the regions, as a fraction of the crop; used "
+                        "with a parser. 0: as sharp as it is seen. 0.2: very soft."
+                    ),
+                ),
+                *toggles,
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Only what is in this mask too is masked; resized to the image.",
+                ),
+            ],
+            outputs=[
+                io.Mask.Output(
+                    "face_mask",
+                    display_name="mask",
+                    tooltip="One mask an image: 1 on faces, 0 elsewhere, soft between.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        faces: Faces,
+        template: str,
+        shape: str,
+        padding_left: float,
+        padding_top: float,
+        padding_right: float,
+        padding_bottom: float,
+        feather: float,
+        parser: str,
+        region_feather: float,
+        mask: Tensor | None = None,
+        **regions: bool,
+    ) -> io.NodeOutput:
+        """Make the mask."""
+        images = to_channels_first(image)
+        crop_masks = None
+        if parser != _NO_PARSER:
+            chosen = [FaceRegion(name) for name, wanted in regions.items() if wanted]
+            crop_masks = _parse(images, faces, template, parser, chosen, region_feather)
+        masks = face_masks(
+            faces,
+            len(images),
+            (images.shape[2], images.shape[3]),
+            template=template,
+            shape=shape,
+            padding=(padding_left, padding_top, padding_right, padding_bottom),
+            feather=feather,
+            crop_masks=crop_masks,
+        )
+        limit = fit_masks(mask, images)
+        return io.NodeOutput(masks if limit is None else intersect(masks, limit.to(masks)))
+
+
+def _parse(
+    images: Tensor,
+    faces: Faces,
+    template: str,
+    parser_name: str,
+    regions: list[FaceRegion],
+    feather: float,
+) -> Tensor:
+    """The mask of the chosen regions in the crop of each face, (N, S, S)."""
+    parser = load_parser_on_device(parser_name)
+    device = next(parser.parameters()).device
+    update = progress_bar(len(faces))
+    masks = [torch.zeros((0, PARSING_SIZE, PARSING_SIZE))]
+    for start in range(0, len(faces), _FACES_AT_ONCE):
+        check_interrupt()
+        some = faces.select(list(range(start, min(start + _FACES_AT_ONCE, len(faces)))))
+        crops = crop_faces(images, some, PARSING_SIZE, template=template, device=device)
+        parsed = parse_faces(crops.to(device), parser)
+        masks.append(region_mask(parsed, regions, feather).cpu())
+        update(start + len(some), len(faces))
+    return torch.cat(masks)

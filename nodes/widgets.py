@@ -1,0 +1,221 @@
+"""Widgets that several nodes share, and what becomes of their values."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..gpen_core import BlendSettings, Faces, FineGrain, MaskShape, Template
+from ..gpen_core.detection import DEFAULT_DETECTION_SIZE, DEFAULT_THRESHOLD
+from ..gpen_core.face_search import Rotations, Scales, search_faces
+from ..gpen_core.registry import DETECTOR_MODELS
+from .host import AUTO, check_interrupt, load_detector_on_device, progress_bar
+
+_DEFAULTS = BlendSettings()
+
+
+def detector_inputs() -> list[io.Input]:
+    """How faces are found; the ids are parameters of ``find_faces``."""
+    return [
+        io.Combo.Input(
+            "detector",
+            options=[AUTO, *DETECTOR_MODELS],
+            default=AUTO,
+            tooltip=(
+                "RetinaFace variant, read from models/facedetection. resnet50 (109 MB) misses "
+                "fewer faces, mobile0.25 (1.8 MB) is faster. auto: resnet50 if its file is "
+                "there, else mobile0.25."
+            ),
+        ),
+        io.Int.Input(
+            "detection_size",
+            default=DEFAULT_DETECTION_SIZE,
+            min=0,
+            max=4096,
+            step=32,
+            tooltip=(
+                "Short side, in pixels, of the copy in which faces are looked for; larger images "
+                "are shrunk to it. Higher finds smaller faces, lower avoids false ones in large "
+                "portraits. 0: full resolution."
+            ),
+        ),
+        io.Float.Input(
+            "threshold",
+            default=DEFAULT_THRESHOLD,
+            min=0.05,
+            max=1.0,
+            step=0.01,
+            tooltip="Confidence a face needs. Low: more faces, some false. High: only sure ones.",
+        ),
+        io.Combo.Input(
+            "scales",
+            options=Scales,
+            default=Scales.STANDARD,
+            tooltip=(
+                "Further copies to search. also small: one twice as large, for faces down to half "
+                "the size; five times the work. also large: one half as large, for faces that fill "
+                "the picture."
+            ),
+        ),
+        io.Combo.Input(
+            "rotations",
+            options=Rotations,
+            default=Rotations.WHEN_NONE,
+            tooltip=(
+                "For tilted faces. off: only upright ones. when none is found: tilted ones are "
+                "looked at again upright, and a picture without a face is searched in quarter "
+                "turns. always: every picture is; four times the work."
+            ),
+        ),
+        io.Int.Input(
+            "min_face_size",
+            default=0,
+            min=0,
+            max=4096,
+            step=8,
+            tooltip=(
+                "Faces whose box has a smaller long side, in pixels of the image, are left out. "
+                "0: none are. Raise it to leave a crowd in the background alone."
+            ),
+        ),
+    ]
+
+
+def template_input() -> io.Input:
+    """How tightly faces are cropped."""
+    return io.Combo.Input(
+        "template",
+        options=Template,
+        default=Template.FFHQ,
+        tooltip=(
+            "How tightly the face is cropped for the network. ffhq: as ReActor and FaceFusion do. "
+            "gpen: as the GPEN authors do, with more of the head."
+        ),
+    )
+
+
+def blend_inputs() -> list[io.Input]:
+    """How restored faces are blended in; the ids are the fields of ``BlendSettings``."""
+    return [
+        io.Float.Input(
+            "blend",
+            default=_DEFAULTS.blend,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="Share of the restored face. 0: the image as it was. 1: all restored.",
+        ),
+        io.Combo.Input(
+            "shape",
+            options=MaskShape,
+            default=_DEFAULTS.shape,
+            tooltip=(
+                "Outline of what is pasted. box: the whole crop, with hair and neck. ellipse: "
+                "the face without the corners."
+            ),
+        ),
+        io.Float.Input(
+            "padding",
+            default=_DEFAULTS.padding,
+            min=0.0,
+            max=0.3,
+            step=0.01,
+            tooltip=(
+                "Strip along the edge of the crop that is not pasted, as a fraction of the crop. "
+                "0: paste up to the edge. 0.3: only the middle of the face."
+            ),
+        ),
+        io.Float.Input(
+            "feather",
+            default=_DEFAULTS.feather,
+            min=0.0,
+            max=0.5,
+            step=0.01,
+            tooltip=(
+                "Width of the soft edge inside the padding, as a fraction of the crop. 0: a hard "
+                "edge. Raise it if a seam shows."
+            ),
+        ),
+        io.Float.Input(
+            "color",
+            default=_DEFAULTS.color,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip=(
+                "How far the restored face takes over the colours and light of the input face. "
+                "0: as the network made it. 1: matched. Raise it if the face is too warm or pale."
+            ),
+        ),
+        io.Float.Input(
+            "detail",
+            default=_DEFAULTS.detail,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip=(
+                "Keeps the likeness: how far shapes come from the input and only fine detail from "
+                "the restoration. 0: all from the restoration. 1: fine detail only."
+            ),
+        ),
+        io.Float.Input(
+            "detail_size",
+            default=_DEFAULTS.detail_size,
+            min=0.01,
+            max=0.5,
+            step=0.01,
+            tooltip=(
+                "What counts as fine detail, as a fraction of the crop; used with detail. 0.02: "
+                "pores and lashes. 0.1: eyes and lips too. 0.5: everything but the light."
+            ),
+        ),
+        io.Float.Input(
+            "grain",
+            default=_DEFAULTS.grain,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip=(
+                "How much of the noise around the face is put back onto it. 0: as smooth as the "
+                "network made it. 1: as grainy as its surroundings."
+            ),
+        ),
+        io.Combo.Input(
+            "fine_grain",
+            options=FineGrain,
+            default=_DEFAULTS.fine_grain,
+            tooltip=(
+                "For faces larger than the network's crop. keep: detail too fine for the crop "
+                "stays as it was. replace: it goes, with noise and scratches."
+            ),
+        ),
+    ]
+
+
+def find_faces(
+    images: Tensor,
+    detector: str,
+    detection_size: int,
+    threshold: float,
+    scales: str,
+    rotations: str,
+    min_face_size: int,
+) -> Faces:
+    """Find the faces of a batch of (B, C, H, W) images with the host's progress and cancel."""
+    return search_faces(
+        images,
+        load_detector_on_device(detector),
+        detection_size=detection_size,
+        threshold=threshold,
+        scales=scales,
+        rotations=rotations,
+        min_size=min_face_size,
+        on_progress=progress_bar(len(images)),
+        check_interrupt=check_interrupt,
+    )
+
+
+def count_text(n_faces: int, n_images: int) -> str:
+    """'3 faces in 2 images', in proper English."""
+    faces = "1 face" if n_faces == 1 else f"{n_faces} faces"
+    return f"{faces} in {'1 image' if n_images == 1 else f'{n_images} images'}"

@@ -1,0 +1,88 @@
+"""Colour, detail and grain as they act in the whole pipeline."""
+
+import numpy as np
+import pytest
+import skimage.color
+import skimage.data
+import torch
+
+import gpen_core
+from gpen_core.finishing import finish_crops
+from gpen_core.settings import BlendSettings
+from support.faces import PLACES, batch, faces_at
+
+FACE = faces_at((0, 140.0, 25.0, 180.0))  # about where the astronaut's is
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return torch.from_numpy(np.array(skimage.data.astronaut())).permute(2, 0, 1)[None] / 255
+
+
+def paste(images, crops, faces=FACE, **settings):
+    return gpen_core.paste_faces(images, faces, crops, settings=BlendSettings(**settings))
+
+
+def test_finish_crops_with_everything_off_is_the_restoration():
+    before, after = batch(), batch().flip(0)
+    assert finish_crops(before, after, BlendSettings()) is after
+
+
+@pytest.mark.parametrize("setting", [{"color": 1.0}, {"detail": 1.0}, {"grain": 1.0}])
+def test_untouched_crops_stay_untouched_with_everything_on(astronaut, setting):
+    crops = gpen_core.crop_faces(astronaut, FACE, 256)
+    result = paste(astronaut, crops, **setting)
+    assert (result.images - astronaut).abs().mean() < 1e-4
+
+
+@pytest.mark.parametrize("setting", [{"color": 1.0}, {"detail": 1.0}, {"grain": 1.0}])
+def test_pixels_outside_the_mask_keep_every_bit_with_everything_on(setting):
+    images, faces = batch(4), faces_at(*PLACES)
+    crops = gpen_core.crop_faces(images, faces, 64).flip(-1)
+    result = paste(images, crops, faces, **setting)
+    outside = (result.masks == 0)[:, None].expand_as(images)
+    assert torch.equal(result.images[outside], images[outside])
+    assert torch.equal(result.images[:, 3], images[:, 3])
+
+
+def test_color_takes_a_cast_off_the_restored_face(astronaut):
+    crops = gpen_core.crop_faces(astronaut, FACE, 256)
+    cast = (crops * torch.tensor([1.0, 0.9, 0.75]).view(3, 1, 1)).clamp(0, 1)
+
+    def difference(result):
+        inside = result.masks[0] > 0.5
+        labs = [
+            skimage.color.rgb2lab(image[0].permute(1, 2, 0)[inside].numpy())
+            for image in (result.images, astronaut)
+        ]
+        return skimage.color.deltaE_ciede2000(*labs).mean()
+
+    plain, matched = paste(astronaut, cast), paste(astronaut, cast, color=1.0)
+    assert difference(plain) > 4
+    assert difference(matched) < 0.5 * difference(plain)
+
+
+def test_detail_keeps_the_light_of_the_input(astronaut):
+    crops = gpen_core.crop_faces(astronaut, FACE, 256)
+    brighter = crops + 0.1
+    plain = paste(astronaut, brighter)
+    kept = paste(astronaut, brighter, detail=1.0, detail_size=0.1)
+    inside = plain.masks[0] == 1
+    assert (plain.images - astronaut)[0][:, inside].mean() > 0.08
+    assert (kept.images - astronaut)[0][:, inside].abs().mean() < 1e-3
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.05])
+def test_grain_brings_a_smooth_face_to_the_noise_of_its_surroundings(sigma):
+    generator = torch.Generator().manual_seed(0)
+    images = 0.5 + sigma * torch.randn(1, 3, 400, 400, generator=generator)
+    faces = faces_at((0, 120.0, 110.0, 160.0))
+    smooth = torch.full((1, 3, 256, 256), 0.5)
+    settings = {"fine_grain": "replace", "padding": 0.02, "feather": 0.1}
+    plain = paste(images, smooth, faces, **settings)
+    grainy = paste(images, smooth, faces, grain=1.0, **settings)
+    inside = plain.masks[0] == 1
+    assert plain.images[0][:, inside].std() < 0.01 * sigma + 1e-4
+    assert grainy.images[0][:, inside].std() == pytest.approx(sigma, rel=0.15)
+    again = paste(images, smooth, faces, grain=1.0, **settings)
+    assert torch.equal(again.images, grainy.images)
