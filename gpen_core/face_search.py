@@ -93,8 +93,8 @@ def search_faces(
         images: (B, C, H, W) floating point RGB or RGBA in [0, 1]; alpha is ignored. Any device.
         detector: From ``load_detector``.
         detection_size: Short side of the standard copy in pixels; see ``detect_faces``.
-        threshold: The least score of a face, in [0, 1]. A face that only a further copy shows
-            needs 0.9 at least.
+        threshold: The least score of a face, in [0, 1]. A face that only an enlarged or turned
+            copy shows needs 0.9 at least.
         scales: Copies of which sizes are searched.
         rotations: What is done for tilted faces. Turned copies are of the standard size.
         min_size: Faces whose box has a smaller long side, in pixels of the image, are left out.

@@ -50,7 +50,7 @@ def detector_inputs() -> list[io.Input]:
         io.Combo.Input(
             "scales",
             options=Scales,
-            default=Scales.STANDARD,
+            default=Scales.LARGE,
             tooltip=(
                 "Further copies to search. also small: one twice as large, for faces down to half "
                 "the size; five times the work. also large: one half as large, for faces that fill "

@@ -1,14 +1,11 @@
 """The pack's nodes in a real ComfyUI, over HTTP and websocket, as its web page uses them."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-
-from comfy_workflow import nodes_of_type, ui_to_api
 
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
 
@@ -130,29 +127,6 @@ def test_loader_lists_checkpoints_on_disk_first_and_then_known_ones(comfy):
     assert names.index("hostile.pth") < names.index("GPEN-BFR-2048.onnx")
     assert "notes.txt" not in names
     assert len(names) == len(set(names))
-
-
-def test_the_template_browser_lists_the_workflow_with_its_picture(comfy):
-    assert json.loads(comfy.get_text("/api/workflow_templates"))["gpen_face_restore"] == [
-        "restore_faces"
-    ]
-    assert (REPOSITORY / "workflows" / "restore_faces.jpg").is_file()
-
-
-def test_the_bundled_workflow_restores_the_face_and_nothing_else(comfy, astronaut, astronaut_name):
-    workflow = json.loads((REPOSITORY / "workflows" / "restore_faces.json").read_text("utf-8"))
-    prompt = ui_to_api(workflow, comfy.object_info())
-    (load_image,) = nodes_of_type(prompt, "LoadImage")
-    (load_model,) = nodes_of_type(prompt, "GPEN_LoadModel")
-    (save_image,) = nodes_of_type(prompt, "SaveImage")
-    prompt[load_image]["inputs"]["image"] = astronaut_name
-    prompt[load_model]["inputs"]["model_name"] = "GPEN-random-256.pth"
-    result = comfy.run(prompt)
-    restored = comfy.read_image(result.images(save_image)[0])
-    changed = np.abs(restored.astype(int) - astronaut).max(axis=2)
-    assert changed[FACE].max() > 50
-    changed[FACE] = 0
-    assert changed.max() == 0
 
 
 def test_the_identity_checkpoint_gives_the_photo_back_and_says_so(comfy, astronaut, astronaut_name):
