@@ -169,7 +169,7 @@ def _area_average(source: Tensor, image_to_crop: Tensor, region: object, n: int 
 def _peer_paste(
     image: Tensor, faces: gpen_core.Faces, size: int, restore: Callable[[np.ndarray], np.ndarray]
 ) -> Tensor:
-    """facexlib's result for one picture, (3, H, W) in [0, 1]."""
+    """Facexlib's result for one picture, (3, H, W) in [0, 1]."""
     peer = Peer(_to_bgr(image[0]), faces.landmarks.double().numpy(), size)
     peer.restored_faces = [restore(crop) for crop in peer.cropped_faces]
     pasted = peer.paste_faces_to_input_image()[..., ::-1].copy()
