@@ -195,11 +195,14 @@ def read_onnx_graph(path: Path) -> OnnxGraph:
 
 def _from_bytes(pieces: Sequence[memoryview], dtype: torch.dtype) -> Tensor:
     """A copy of some runs of bytes as one flat tensor. The copy aligns what the file does not."""
-    views = [torch.frombuffer(piece, dtype=torch.uint8) for piece in pieces if len(piece)]
-    data = torch.cat(views) if views else torch.empty(0, dtype=torch.uint8)
+    data = bytearray().join(pieces)
+    if not data:
+        return torch.empty(0, dtype=dtype)
     if len(data) % dtype.itemsize:
         raise WireError(f"elements of {dtype.itemsize} bytes", f"{len(data)} bytes")
-    return data.ne(0) if dtype == torch.bool else data.view(dtype)
+    if dtype == torch.bool:  # any byte but 0 and 1 would be undefined behaviour
+        return torch.frombuffer(data, dtype=torch.uint8).ne(0)
+    return torch.frombuffer(data, dtype=dtype)
 
 
 def _parse_graph(data: memoryview, graph: OnnxGraph) -> None:
