@@ -5,6 +5,8 @@ Messages read ``<subject>: expected <spec>, got <actual>. <what to do>``.
 
 from __future__ import annotations
 
+import torch
+
 
 class GpenError(Exception):
     """Base of every error that ``gpen_core`` raises on purpose."""
@@ -48,3 +50,7 @@ class NonFiniteOutputError(GpenError, ArithmeticError):
 
 class SelectionError(GpenError, ValueError):
     """A list of face numbers that cannot be read."""
+
+
+class DeviceMemoryError(GpenError, torch.cuda.OutOfMemoryError):
+    """Not even one face fits into the device's memory."""

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -376,8 +377,11 @@ class _GpenReader:
             raise UnmatchedError(wanted, "an image as it is", got)
 
     def _keep(self, name: str, tensor: Tensor, factor: float = 1.0) -> None:
-        kept = torch.empty(tensor.shape)
-        self.state_dict[name] = torch.mul(tensor, factor, out=kept)
+        # NumPy, because one pass over memory gains nothing from torch's threads; on a busy machine
+        # they wait for each other for longer than the pass takes.
+        kept = np.empty(tensor.shape, np.float32)
+        np.multiply(tensor.numpy(), factor, out=kept)
+        self.state_dict[name] = torch.from_numpy(kept)
 
 
 def _snapped(gain: float) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .alignment import Template, align_faces
 from .compositing import Compositor
-from .errors import NonFiniteOutputError, TensorSpecError
+from .errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from .faces import Faces
 from .finishing import finish_crops
 from .generator import GpenGenerator
@@ -209,15 +209,29 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
 
     Args:
         model: The network.
-        crops: (N, 3, S, S) floating, RGB, in [0, 1], on the model's device.
+        crops: (N, 3, S, S) floating, RGB, in [0, 1], on the model's device. Where they do not fit
+            into its memory together, they are halved until they do.
 
     Returns:
         Same shape and dtype, RGB, in [0, 1].
 
     Raises:
         NonFiniteOutputError: The network returned NaN or infinity.
+        DeviceMemoryError: Not even one crop fits.
     """
-    restored: Tensor = model(crops * 2 - 1)
+    restored: Tensor | None = None
+    try:
+        restored = model(crops * 2 - 1)
+    except torch.cuda.OutOfMemoryError as error:
+        if len(crops) < 2:
+            raise DeviceMemoryError(
+                f"network: expected memory for one face of {model.config.size} pixels, got less "
+                f"than the {model.activation_bytes() / 2**30:.1f} GB it takes. Use fp16, a "
+                "smaller model, or close what else uses the device."
+            ) from error
+    if restored is None:  # here, where the error no longer holds on to the memory
+        half = len(crops) // 2
+        return torch.cat([restore_crops(model, crops[:half]), restore_crops(model, crops[half:])])
     if not bool(restored.isfinite().all()):
         raise NonFiniteOutputError(
             f"network: expected finite pixels, got NaN or infinity in {model.dtype}. "

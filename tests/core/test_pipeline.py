@@ -5,7 +5,7 @@ import torch
 import gpen_core
 from gpen_core.alignment import template_landmarks
 from gpen_core.config import GpenConfig
-from gpen_core.errors import NonFiniteOutputError, TensorSpecError
+from gpen_core.errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from gpen_core.faces import Faces
 from gpen_core.synthetic import identity_state_dict, random_state_dict
 from support.faces import PLACES, batch, faces_at
@@ -155,6 +155,32 @@ def test_a_network_that_overflows_is_reported_and_not_pasted():
 def test_images_of_another_kind_are_refused(identity, images, remedy):
     with pytest.raises(TensorSpecError, match=remedy):
         gpen_core.restore_faces(images, identity, Faces.empty())
+
+
+def test_a_batch_that_does_not_fit_is_halved_down_to_one_face(identity, monkeypatch):
+    forward, sizes = type(identity).forward, []
+
+    def cramped(self, crops):
+        sizes.append(len(crops))
+        if len(crops) > 1:
+            raise torch.cuda.OutOfMemoryError
+        return forward(self, crops)
+
+    monkeypatch.setattr(type(identity), "forward", cramped)
+    result = gpen_core.restore_faces(batch(), identity, faces_at(*PLACES), max_batch=4)
+    torch.testing.assert_close(result.images, batch(), rtol=0, atol=1e-6)
+    assert sizes == [4, 2, 1, 1, 2, 1, 1]
+
+
+def test_a_face_that_does_not_fit_says_what_to_do(identity, monkeypatch):
+    def full(_self, _crops):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(type(identity), "forward", full)
+    with pytest.raises(DeviceMemoryError, match="smaller model") as raised:
+        gpen_core.restore_faces(batch(), identity, faces_at(*PLACES))
+    # ComfyUI frees its models when it sees this one.
+    assert isinstance(raised.value, torch.cuda.OutOfMemoryError)
 
 
 def test_pixels_that_are_not_finite_are_refused(identity):
