@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import CheckpointMismatchError, TensorSpecError
+from .errors import TensorSpecError
 from .faces import Faces
 from .retinaface import (
     DETECTOR_NETWORKS,
@@ -19,7 +19,7 @@ from .retinaface import (
     decode_landmarks,
     make_anchors,
 )
-from .safe_load import read_tensors
+from .strict_load import load_weights
 from .validation import check_images
 
 # Measured with mobile0.25 on photographs. At 640 a face that fills the picture is found once; from
@@ -28,6 +28,11 @@ DEFAULT_DETECTION_SIZE = 640
 # Faces of 24 pixels and more score at least 0.84; animals and textures at 640 at most 0.76.
 DEFAULT_THRESHOLD = 0.8
 DEFAULT_MAX_BATCH = 8
+
+_SIGNATURES = {
+    "retinaface_mobile0.25": "body.stage1.0.0.weight",
+    "retinaface_resnet50": "body.layer1.0.conv1.weight",
+}
 
 _NMS_OVERLAP = 0.4  # the value of the published evaluation and of facexlib
 _MAX_ASPECT = 8  # the long side of the copy, in detection sizes
@@ -61,56 +66,11 @@ def load_detector(name: str, path: str | Path, device: torch.device | str = "cpu
         raise ValueError(
             f"name: expected one of {', '.join(DETECTOR_NETWORKS)}, got {name!r}. Choose one."
         )
-    path = Path(path)
-    tensors = read_tensors(path)
     detector = FaceDetector(name)
-    _check_tensors(tensors, detector, path)
-    detector.network.load_state_dict(tensors)
-    return detector.requires_grad_(False).to(device)
-
-
-def _check_tensors(tensors: dict[str, Tensor], detector: FaceDetector, path: Path) -> None:
-    """Compare names and shapes with those of the network."""
-    expected = {key: tuple(value.shape) for key, value in detector.network.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    if found == expected:
-        return
-    other = _network_of(found)
-    if other and other != detector.name:
-        raise CheckpointMismatchError(
-            f"{path.name}: expected the weights of {detector.name}, got those of {other}. "
-            f"Choose {other}, or the other file."
-        )
-    missing = [key for key in expected if key not in found]
-    unknown = [key for key in found if key not in expected]
-    if missing and not other:
-        raise CheckpointMismatchError(
-            f"{path.name}: expected the face detector {detector.name}, got another model: "
-            f"{len(found)} tensors beginning with {next(iter(found))!r}, none named "
-            f"{missing[0]!r}. Choose a RetinaFace checkpoint, such as "
-            "detection_mobilenet0.25_Final.pth or detection_Resnet50_Final.pth."
-        )
-    if missing or unknown:
-        raise CheckpointMismatchError(
-            f"{path.name}: expected the {len(expected)} tensors of {detector.name}, got "
-            f"{len(missing)} missing and {len(unknown)} superfluous, such as "
-            f"{(missing or unknown)[0]!r}. The file is damaged or of a variant that is not known; "
-            "download it again."
-        )
-    key = next(key for key in expected if found[key] != expected[key])
-    raise CheckpointMismatchError(
-        f"{path.name}: expected tensor {key!r} of shape {expected[key]}, got {found[key]}. "
-        "The file is damaged or of a variant that is not known; download it again."
+    load_weights(
+        detector.network, Path(path), name=name, kind="face detector", signatures=_SIGNATURES
     )
-
-
-def _network_of(found: dict[str, tuple[int, ...]]) -> str | None:
-    """The name of the RetinaFace whose tensors these seem to be, if of one."""
-    if not any(key.startswith("BboxHead.") for key in found):
-        return None
-    if "body.stage1.0.0.weight" in found:
-        return "retinaface_mobile0.25"
-    return "retinaface_resnet50" if "body.layer1.0.conv1.weight" in found else None
+    return detector.requires_grad_(False).to(device)
 
 
 @torch.no_grad()

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import CheckpointMismatchError, NonFiniteOutputError, TensorSpecError
+from .errors import NonFiniteOutputError, TensorSpecError
 from .masks import soften
-from .safe_load import read_tensors
+from .strict_load import load_weights
 
 PARSING_SIZE = 512
 """Height and width in pixels of the crops that the networks were trained on."""
@@ -192,11 +192,9 @@ def load_parser(name: str, path: str | Path, device: torch.device | str = "cpu")
         raise ValueError(
             f"name: expected one of {', '.join(PARSER_NAMES)}, got {name!r}. Choose one."
         )
-    path = Path(path)
-    tensors = read_tensors(path)
     parser = FaceParser(name)
-    _check_tensors(tensors, parser, path)
-    parser.network.load_state_dict(tensors)
+    signatures = {other: spec.signature for other, spec in _SPECS.items()}
+    load_weights(parser.network, Path(path), name=name, kind="face parser", signatures=signatures)
     return parser.requires_grad_(False).to(device)
 
 
@@ -337,41 +335,6 @@ def _check_finite(crops: Tensor, first_index: int) -> None:
             f"{first_index + finite.index(False)} (from 0). "
             "Look for the step that made it; half precision often does."
         )
-
-
-def _check_tensors(tensors: dict[str, Tensor], parser: FaceParser, path: Path) -> None:
-    """Compare names and shapes with those of the network."""
-    expected = {key: tuple(value.shape) for key, value in parser.network.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in tensors.items()}
-    if found == expected:
-        return
-    other = next((name for name, spec in _SPECS.items() if spec.signature in found), None)
-    if other and other != parser.name:
-        raise CheckpointMismatchError(
-            f"{path.name}: expected the weights of {parser.name}, got those of {other}. "
-            f"Choose {other}, or the other file."
-        )
-    missing = [key for key in expected if key not in found]
-    unknown = [key for key in found if key not in expected]
-    if missing and not other:
-        raise CheckpointMismatchError(
-            f"{path.name}: expected the face parser {parser.name}, got another model: "
-            f"{len(found)} tensors beginning with {next(iter(found))!r}, none named "
-            f"{missing[0]!r}. Choose a face parsing checkpoint, such as parsing_parsenet.pth or "
-            "parsing_bisenet.pth."
-        )
-    if missing or unknown:
-        raise CheckpointMismatchError(
-            f"{path.name}: expected the {len(expected)} tensors of {parser.name}, got "
-            f"{len(missing)} missing and {len(unknown)} superfluous, such as "
-            f"{(missing or unknown)[0]!r}. The file is damaged or of a variant that is not known; "
-            "download it again."
-        )
-    key = next(key for key in expected if found[key] != expected[key])
-    raise CheckpointMismatchError(
-        f"{path.name}: expected tensor {key!r} of shape {expected[key]}, got {found[key]}. "
-        "The file is damaged or of a variant that is not known; download it again."
-    )
 
 
 def _build_network(name: str) -> nn.Module:

@@ -7,22 +7,12 @@ from gpen_core.alignment import template_landmarks
 from gpen_core.config import GpenConfig
 from gpen_core.errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from gpen_core.faces import Faces
-from gpen_core.synthetic import identity_state_dict, random_state_dict
+from gpen_core.synthetic import identity_state_dict
 from support.faces import PLACES, batch, faces_at
 from support.geometry import noise, smooth
 from support.metrics import psnr
 
 CONFIG = GpenConfig(256, 1, 0.0625)
-
-
-@pytest.fixture(scope="module")
-def identity():
-    return gpen_core.GpenGenerator.from_state_dict(identity_state_dict(CONFIG))
-
-
-@pytest.fixture(scope="module")
-def random_network():
-    return gpen_core.GpenGenerator.from_state_dict(random_state_dict(CONFIG))
 
 
 @pytest.mark.parametrize("template", gpen_core.Template)
