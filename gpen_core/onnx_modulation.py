@@ -68,6 +68,8 @@ def take_apart(tracer: Tracer, value: str, name: str, bias_name: str) -> Modulat
         weight = _filters(product, product.is_swapped ^ is_transposed, wanted)
     else:
         modulated = tracer.trace(source, wanted)
+        if modulated.shift is not None:
+            raise UnmatchedError(wanted, "features times a style", "a shift of them")
         gain *= modulated.gain
         source, style = _styled(tracer, modulated.value, f"{name}.modulation.weight")
         constant = tracer.tensor(conv.inputs[1], wanted)
@@ -83,7 +85,10 @@ def take_apart(tracer: Tracer, value: str, name: str, bias_name: str) -> Modulat
                 raise UnmatchedError(wanted, "the weight that is convolved", "another in the norm")
             gain *= float(convolved.dot(weight.flatten())) / energy
     bias = out.shift
-    if len(conv.inputs) > 2 and conv.inputs[2]:
+    has_own_bias = len(conv.inputs) > 2 and bool(conv.inputs[2])
+    if unnormalised is not None and (has_own_bias or inner.shift is not None):
+        raise UnmatchedError(bias_name, "a bias outside of the norm", "one inside of it")
+    if has_own_bias:
         own = tracer.tensor(conv.inputs[2], bias_name).flatten() * out.gain
         bias = own if bias is None else own + spread(bias, len(own), bias_name)
     return ModulatedConv(weight, product.style, source, gain, bias, product.is_demodulated)

@@ -248,20 +248,51 @@ VARIANTS = {
 }
 
 
+@pytest.fixture(scope="session")
+def exported_variant(tmp_path_factory):
+    """Path of an export of one of VARIANTS, made once."""
+    folder = tmp_path_factory.mktemp("variants")
+
+    def export(variant: str) -> Path:
+        path = folder / f"{variant}.onnx"
+        if path.exists():
+            return path
+        upfirdn2d, forward, options = VARIANTS[variant]
+        network = network_of(SMALL)
+        images = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+            wanted = network(images)
+            patch.setattr(reference_gpen, "upfirdn2d", upfirdn2d)
+            patch.setattr(reference_gpen.ModulatedConv, "forward", forward)
+            assert (network(images) - wanted).norm() <= 1e-5 * wanted.norm()
+            return export_onnx(network, path, size=256, **options)
+
+    return export
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_other_formulations_equal_the_state_dict(monkeypatch, tmp_path, variant, read):
-    upfirdn2d, forward, options = VARIANTS[variant]
-    network = network_of(SMALL)
-    images = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    with torch.no_grad():
-        wanted = network(images)
-        monkeypatch.setattr(reference_gpen, "upfirdn2d", upfirdn2d)
-        monkeypatch.setattr(reference_gpen.ModulatedConv, "forward", forward)
-        assert (network(images) - wanted).norm() <= 1e-5 * wanted.norm()
-    path = export_onnx(network, tmp_path / "variant.onnx", size=256, **options)
+def test_other_formulations_equal_the_state_dict(exported_variant, variant, read):
+    path = exported_variant(variant)
 
     assert_same_weights(read_onnx_state_dict(path), published(SMALL))
     assert_same_weights(read(onnxsim.simplify(onnx.load(path))[0]), published(SMALL))
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "ConvTranspose"])
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_shift_inside_of_the_norm_is_refused(exported_variant, read, op_type, is_behind):
+    """No published tensor stands there, so that reading on would lose it."""
+    model = onnx.load(exported_variant("modulated activations"))
+    scope = "/generator/convs.2/conv/" if op_type == "ConvTranspose" else "/generator/convs.3/conv/"
+    conv = node_named(model, f"{scope}{op_type}")
+    one = add_scalar(model, 1.0)
+    if is_behind:
+        (after,) = consumers_of(model, conv.output[0])
+        after.input[0] = insert(model, after, "Add", conv.output[0], one)
+    else:
+        conv.input[0] = insert(model, conv, "Add", conv.input[0], one)
+    with pytest.raises(CheckpointMismatchError, match=r"generator\.convs\.[23]\."):
+        read(model)
 
 
 # --- Graphs rewritten without changing what they compute -------------------------------------

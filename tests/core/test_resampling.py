@@ -67,6 +67,12 @@ def test_warp_does_not_alias(scale):
     assert psnr(plain, expected) < 21
 
 
+def test_warp_that_shrinks_goes_on_as_the_border_too():
+    white = torch.ones(3, 101, 103)  # blocks at the border are not whole
+    shrunk = warp(white, similarity(20.0, 0, (-40.0, -40.0)), 12, 12)
+    torch.testing.assert_close(shrunk, torch.ones(3, 12, 12), rtol=0, atol=1e-5)
+
+
 def test_warp_in_bands_equals_warp_at_once(monkeypatch):
     image, matrix = noise(100), similarity(2.3, 10, (10.0, 5.0))
     at_once = warp(image, matrix, 40, 30)
