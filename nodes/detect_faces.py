@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..gpen_core.annotation import draw_faces
+from ..gpen_core.selection import FaceOrder, select_faces
 from .host import show_text, to_channels_first, to_channels_last
 from .types import CATEGORY, GpenFacesSocket
 from .widgets import count_text, detector_inputs, find_faces
@@ -24,8 +25,8 @@ class GpenDetectFaces(io.ComfyNode):
             display_name="Detect Faces (GPEN)",
             category=CATEGORY,
             description=(
-                "Finds every face and its five landmarks, and shows them numbered. Connect the "
-                "faces to Restore Faces (GPEN) to restore exactly these."
+                "Finds every face and its five landmarks, and shows them numbered from the "
+                "largest. Connect the faces to Restore Faces (GPEN) to restore exactly these."
             ),
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch, RGB or RGBA."),
@@ -35,7 +36,7 @@ class GpenDetectFaces(io.ComfyNode):
                 GpenFacesSocket.Output(
                     "faces",
                     display_name="faces",
-                    tooltip="Boxes, landmarks and scores of all faces, best first in each image.",
+                    tooltip="Boxes, landmarks and scores of all faces, the largest first.",
                 ),
                 io.Image.Output(
                     "preview",
@@ -65,6 +66,8 @@ class GpenDetectFaces(io.ComfyNode):
         faces = find_faces(
             images, detector, detection_size, threshold, scales, rotations, min_face_size
         )
+        # As Select Faces counts unless told otherwise, so that its numbers are these.
+        faces = select_faces(faces, order=FaceOrder.LARGE_SMALL)
         show_text(f"Found {count_text(len(faces), len(images))}.", cls.hidden.unique_id)
         preview = to_channels_last(draw_faces(images, faces))
         return io.NodeOutput(

@@ -10,8 +10,23 @@ import torch
 from comfy_server import ComfyServer
 from gpen_core.checkpoint import NOTICE_KEY, save_checkpoint
 from gpen_core.config import GpenConfig
+from gpen_core.parsing import FaceParser
 from gpen_core.synthetic import IDENTITY_NOTICE, identity_state_dict, random_state_dict
 from support.hostile import Bomb
+
+
+def doubling_upscale_model() -> dict[str, torch.Tensor]:
+    """A Real-ESRGAN Compact network that adds nothing: its input with every pixel doubled."""
+    return {
+        "body.0.weight": torch.zeros(8, 3, 3, 3),
+        "body.0.bias": torch.zeros(8),
+        "body.1.weight": torch.zeros(8),
+        "body.2.weight": torch.zeros(8, 8, 3, 3),
+        "body.2.bias": torch.zeros(8),
+        "body.3.weight": torch.zeros(8),
+        "body.4.weight": torch.zeros(12, 8, 3, 3),
+        "body.4.bias": torch.zeros(12),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +51,16 @@ def synthetic_models(tmp_path_factory, bomb_marker) -> Path:
     whole = (gpen / "GPEN-identity-512.safetensors").read_bytes()
     (shared / "truncated.safetensors").write_bytes(whole[: len(whole) // 2])
     (shared / "notes.txt").write_text("not a checkpoint")
+    (folder / "facedetection").mkdir()
+    torch.manual_seed(0)
+    parser = FaceParser("bisenet").network.state_dict()
+    weights = {
+        key: torch.ones(w.shape) if key.endswith("running_var") else torch.randn(w.shape) * 0.1
+        for key, w in parser.items()
+    }
+    torch.save(weights, folder / "facedetection" / "parsing_bisenet.pth")
+    (folder / "upscale_models").mkdir()
+    torch.save(doubling_upscale_model(), folder / "upscale_models" / "double.pth")
     return folder
 
 

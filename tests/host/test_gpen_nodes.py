@@ -248,6 +248,62 @@ def test_a_face_mask_limits_what_is_restored(comfy, astronaut, astronaut_name):
     assert columns.max() < 330
 
 
+def test_a_parser_narrows_the_mask(comfy, astronaut_name):
+    prompt = graph(astronaut_name)
+    prompt["detect"] = detect()
+    for name, parser in (("shape", "none"), ("parsed", "bisenet")):
+        inputs = {"image": ["image", 0], "faces": ["detect", 0], "parser": parser}
+        prompt[name] = {"class_type": "GPEN_FaceMask", "inputs": inputs}
+        image = {"class_type": "MaskToImage", "inputs": {"mask": [name, 0]}}
+        prompt[f"{name} image"], prompt[f"save {name}"] = image, save([f"{name} image", 0])
+    result = comfy.run(prompt)
+    # The parser's weights are random: what it sees is anywhere, but never outside the shape.
+    shape, parsed = (comfy.read_image(result.images(f"save {k}")[0]) for k in ("shape", "parsed"))
+    assert (parsed <= shape).all()
+    assert 0 < parsed.sum() < 0.95 * shape.sum()
+
+
+def test_a_missing_parser_is_named_with_its_source(comfy, astronaut_name):
+    prompt = graph(astronaut_name)
+    prompt["detect"] = detect()
+    inputs = {"image": ["image", 0], "faces": ["detect", 0], "parser": "parsenet"}
+    prompt["mask"] = {"class_type": "GPEN_FaceMask", "inputs": inputs}
+    prompt["restore"]["inputs"]["mask"] = ["mask", 0]
+    message = error_of(comfy, prompt)["exception_message"]
+    assert "parsing_parsenet.pth" in message
+    assert "releases/download/v0.2.2" in message
+
+
+def test_an_upscale_model_enlarges_the_background(comfy, astronaut, astronaut_name):
+    prompt = graph(astronaut_name, output_size="scale", scale=2.0)
+    loader = {"class_type": "UpscaleModelLoader", "inputs": {"model_name": "double.pth"}}
+    prompt["upscaler"] = loader
+    prompt["restore"]["inputs"]["upscale_model"] = ["upscaler", 0]
+    restored = comfy.read_image(comfy.run(prompt).images("save")[0])
+    doubled = astronaut.repeat(2, axis=0).repeat(2, axis=1)  # not what Lanczos makes of it
+    assert restored.shape == doubled.shape
+    assert np.abs(restored[600:].astype(int) - doubled[600:]).max() <= 1
+    assert np.abs(restored[:500].astype(int) - doubled[:500]).max() > 50
+
+
+def test_the_numbers_of_the_preview_are_those_of_select_faces(comfy, solvay_name):
+    prompt = graph(solvay_name)
+    prompt["detect"] = detect()
+    crop = {"image": ["image", 0], "size": 128}
+    select = {"faces": ["detect", 0], "indices": "0-4"}
+    prompt["select"] = {"class_type": "GPEN_SelectFaces", "inputs": select}
+    crops = {}
+    for name, source in (("all", "detect"), ("some", "select")):
+        inputs = {**crop, "faces": [source, 0]}
+        prompt[f"crop {name}"] = {"class_type": "GPEN_CropFaces", "inputs": inputs}
+        prompt[f"save {name}"] = save([f"crop {name}", 0])
+    result = comfy.run(prompt)
+    for name in ("all", "some"):
+        crops[name] = [comfy.read_image(image) for image in result.images(f"save {name}")]
+    assert (len(crops["all"]), len(crops["some"])) == (29, 5)
+    np.testing.assert_array_equal(crops["all"][:5], crops["some"])
+
+
 def test_the_canvas_grows_to_fit_the_faces(comfy, solvay_name):
     result = comfy.run(graph(solvay_name, output_size="fit faces", max_megapixels=3.1))
     restored = comfy.read_image(result.images("save")[0])
