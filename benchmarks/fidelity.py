@@ -1,6 +1,7 @@
 """How faithful the way around the network is, beside facexlib's helper in the same run.
 
     python benchmarks/fidelity.py [--models MODELS] [--sizes 256 512 1024 2048]
+    python benchmarks/fidelity.py --frames 2000    # memory over that many frames of 720p, alone
 
 Pictures: scikit-image's astronaut, and with GPEN_TEST_DATA the Solvay conference of 1927, as it is
 and enlarged four times. The network is an identity checkpoint, so what differs from the input is
@@ -12,9 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -22,15 +21,14 @@ import numpy as np
 import skimage.data
 import torch
 import torch.nn.functional as F
-from facexlib.utils.face_restoration_helper import FaceRestoreHelper
+from clips import clip_table, memory_over_frames
+from peer import peer_paste, to_bgr
 from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
-# Appended, so that the pack's nodes/ shadows nothing.
-sys.path.append(str(Path(__file__).resolve().parent.parent))
-
 import gpen_core
-from gpen_core.alignment import Template, align_faces, invert_affine
+from gpen_core.alignment import Template, align_faces, invert_affine, template_landmarks
 from gpen_core.config import GpenConfig
 from gpen_core.resampling import footprint, pixel_centres
 from gpen_core.synthetic import identity_state_dict
@@ -39,36 +37,16 @@ NARROW = {256: (1, 0.0625), 512: (2, 0.0625), 1024: (2, 0.125), 2048: (2, 0.1875
 CHIRP_SIZE_PX = 2048
 
 
-class Peer(FaceRestoreHelper):
-    """facexlib's helper with faces and crops given, so that it needs no weights."""
-
-    def __init__(self, image: np.ndarray, landmarks: np.ndarray, size: int) -> None:
-        """Align the faces of a BGR uint8 image."""
-        self.upscale_factor, self.face_size, self.use_parse = 1, (size, size), False
-        self.pad_blur = False
-        self.face_template = np.array(
-            [
-                [192.98138, 239.94708],
-                [318.90277, 240.1936],
-                [256.63416, 314.01935],
-                [201.26117, 371.41043],
-                [313.08905, 371.15118],
-            ]
-        ) * (size / 512)
-        self.clean_all()
-        self.input_img = image
-        # The helper counts pixel centres as whole numbers.
-        self.all_landmarks_5 = list(landmarks - 0.5)
-        self.align_warp_face()
-        self.get_inverse_affine()
-
-
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models", type=Path, default=os.environ.get("GPEN_MODELS_DIR"))
     parser.add_argument("--sizes", type=int, nargs="+", default=sorted(NARROW))
+    parser.add_argument("--frames", type=int, help="only run this many frames of 720p")
     options = parser.parse_args()
+    if options.frames:
+        memory_over_frames(options.frames)
+        return
     if options.models is None:
         parser.error("name a ComfyUI models folder with facedetection/ in it by --models")
     file = Path(options.models) / "facedetection" / "detection_mobilenet0.25_Final.pth"
@@ -78,6 +56,10 @@ def main() -> None:
     }
     _identity_table(photos, options.sizes)
     _chirp_table(photos)
+    _color_table(*photos["astronaut"])
+    _grain_table()
+    _tilt_table(photos["astronaut"][0], detector)
+    clip_table(*photos["astronaut"])
 
 
 def _photos() -> dict[str, Tensor]:
@@ -110,7 +92,7 @@ def _identity_table(photos: dict[str, tuple[Tensor, gpen_core.Faces]], sizes: li
             started = time.perf_counter()
             result = gpen_core.restore_faces(image, network, faces)
             seconds = time.perf_counter() - started
-            peer = _peer_paste(image, faces, size, lambda crop: crop)
+            peer = peer_paste(image, faces, size, lambda crop: crop)
             inside = _inside_boxes(image, faces)
             outside = (result.masks == 0)[:, None].expand_as(image)
             n_changed = int((result.images[outside] != image[outside]).sum())
@@ -129,7 +111,7 @@ def _chirp_table(photos: dict[str, tuple[Tensor, gpen_core.Faces]]) -> None:
     for name, (image, faces) in photos.items():
         face = faces.select([0])
         pasted = gpen_core.paste_faces(image, face, chirp[None], settings=settings)
-        peer = _peer_paste(image, face, CHIRP_SIZE_PX, lambda _: _to_bgr(chirp))
+        peer = peer_paste(image, face, CHIRP_SIZE_PX, lambda _: to_bgr(chirp))
         image_to_crop = align_faces(face.landmarks, Template.FFHQ, CHIRP_SIZE_PX)[0]
         region = footprint(invert_affine(image_to_crop), CHIRP_SIZE_PX, image.shape[2:])
         centres = pixel_centres(region, image_to_crop, chirp.device) / CHIRP_SIZE_PX
@@ -141,6 +123,86 @@ def _chirp_table(photos: dict[str, tuple[Tensor, gpen_core.Faces]]) -> None:
             f"{_psnr(region.of(pasted.images[0])[:, middle], exact):>8.1f}"
             f"{_psnr(region.of(peer)[:, middle], exact):>10.1f}"
         )
+
+
+def _color_table(image: Tensor, faces: gpen_core.Faces) -> None:
+    print("\nMean CIEDE2000 to the input inside the mask, of a face restored with a colour cast")
+    print(f"{'cast':<12}{'color 0':>9}{'color 1':>9}")
+    crops = gpen_core.crop_faces(image, faces, 512)
+    casts = {"warm": (1.1, 1.0, 0.8), "cold": (0.85, 1.0, 1.15), "dark": (0.7, 0.7, 0.7)}
+    for name, gains in casts.items():
+        cast = (crops * torch.tensor(gains).view(3, 1, 1)).clamp(0, 1)
+        differences = []
+        for color in (0.0, 1.0):
+            settings = gpen_core.BlendSettings(color=color)
+            result = gpen_core.paste_faces(image, faces, cast, settings=settings)
+            inside = result.masks[0] > 0.5
+            labs = [
+                rgb2lab(picture[0].permute(1, 2, 0)[inside].numpy())
+                for picture in (result.images, image)
+            ]
+            differences.append(float(deltaE_ciede2000(*labs).mean()))
+        print(f"{name:<12}{differences[0]:>9.2f}{differences[1]:>9.2f}")
+
+
+def _grain_table() -> None:
+    print("\nNoise inside a face restored smooth, as a share of the noise around it")
+    print(f"{'sigma':<12}{'grain 0':>9}{'grain 1':>9}")
+    size = 400
+    for sigma in (0.01, 0.02, 0.05, 0.08):
+        generator = torch.Generator().manual_seed(0)
+        image = 0.5 + sigma * torch.randn(1, 3, size, size, generator=generator)
+        landmarks = template_landmarks(Template.FFHQ, 160).float()[None] + 120
+        faces = gpen_core.Faces(
+            image_index=torch.zeros(1, dtype=torch.int64),
+            boxes=torch.tensor([[120.0, 120.0, 280.0, 280.0]]),
+            landmarks=landmarks,
+            scores=torch.ones(1),
+        )
+        shares = []
+        for grain in (0.0, 1.0):
+            settings = gpen_core.BlendSettings(grain=grain, fine_grain="replace")
+            smooth = torch.full((1, 3, 512, 512), 0.5)
+            result = gpen_core.paste_faces(image, faces, smooth, settings=settings)
+            inside, outside = result.masks[0] == 1, result.masks[0] == 0
+            pixels = result.images[0]
+            shares.append(float(pixels[:, inside].std() / pixels[:, outside].std()))
+        print(f"{sigma:<12}{shares[0]:>9.3f}{shares[1]:>9.3f}")
+
+
+def _tilt_table(image: Tensor, detector: gpen_core.FaceDetector) -> None:
+    print("\nThe astronaut turned: faces found, and the worst landmark in % of the box's diagonal")
+    print(f"{'degrees':<12}{'plain':>6}{'%':>7}{'search':>8}{'%':>7}")
+    upright = gpen_core.detect_faces(image, detector)
+    diagonal = float((upright.boxes[0, 2:] - upright.boxes[0, :2]).norm())
+    size = 726  # holds the picture at any angle
+    for degrees in range(0, 360, 15):
+        angle = math.radians(degrees)
+        turn = torch.tensor(
+            [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]],
+            dtype=torch.float64,
+        )
+        to_turned = np.hstack([turn.numpy(), [[0.0], [0.0]]])
+        centre = np.array([256.0, 256.0])
+        to_turned[:, 2] = size / 2 - to_turned[:, :2] @ centre
+        half_pixel = to_turned.copy()  # OpenCV counts pixel centres as whole numbers
+        half_pixel[:, 2] += to_turned[:, :2] @ [0.5, 0.5] - 0.5
+        turned = cv2.warpAffine(
+            image[0].permute(1, 2, 0).numpy(), half_pixel, (size, size), flags=cv2.INTER_CUBIC
+        )
+        picture = torch.from_numpy(turned).permute(2, 0, 1)[None].clamp(0, 1)
+        truth = upright.landmarks[0].double() @ turn.T + torch.from_numpy(to_turned[:, 2])
+        cells = []
+        for found in (
+            gpen_core.detect_faces(picture, detector),
+            gpen_core.search_faces(picture, detector, rotations="when none is found"),
+        ):
+            error = math.nan
+            if len(found):
+                error = float((found.landmarks[0] - truth).norm(dim=1).max()) / diagonal * 100
+            cells.append((len(found), error))
+        (plain, plain_error), (searched, error) = cells
+        print(f"{degrees:<12}{plain:>6}{plain_error:>7.1f}{searched:>8}{error:>7.1f}")
 
 
 def _chirp() -> Tensor:
@@ -164,21 +226,6 @@ def _area_average(source: Tensor, image_to_crop: Tensor, region: object, n: int 
         sampled = F.grid_sample(source[None], grid, mode="nearest", align_corners=False)
         rows.append(F.avg_pool2d(sampled[0], n))
     return torch.cat(rows, dim=1)
-
-
-def _peer_paste(
-    image: Tensor, faces: gpen_core.Faces, size: int, restore: Callable[[np.ndarray], np.ndarray]
-) -> Tensor:
-    """Facexlib's result for one picture, (3, H, W) in [0, 1]."""
-    peer = Peer(_to_bgr(image[0]), faces.landmarks.double().numpy(), size)
-    peer.restored_faces = [restore(crop) for crop in peer.cropped_faces]
-    pasted = peer.paste_faces_to_input_image()[..., ::-1].copy()
-    return torch.from_numpy(pasted).permute(2, 0, 1) / 255
-
-
-def _to_bgr(image: Tensor) -> np.ndarray:
-    pixels = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(pixels[..., ::-1])
 
 
 def _inside_boxes(image: Tensor, faces: gpen_core.Faces) -> Tensor:

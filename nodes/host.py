@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from ..gpen_core import FaceDetector, GpenGenerator, load_detector, load_model
 from ..gpen_core.checkpoint import CHECKPOINT_SUFFIXES, read_notice
-from ..gpen_core.errors import CheckpointNotFoundError, TensorSpecError
+from ..gpen_core.errors import CheckpointError, CheckpointNotFoundError, TensorSpecError
 from ..gpen_core.parsing import FaceParser, load_parser
 from ..gpen_core.registry import DETECTOR_MODELS, GPEN_MODELS, PARSER_MODELS, KnownModel
 from .types import HostedModel
@@ -60,8 +61,11 @@ def checkpoint_path(name: str) -> Path:
     Raises:
         CheckpointNotFoundError: Nowhere.
     """
-    known = next((model for model in GPEN_MODELS if model.filename == name), None)
-    return _find_file(name, CHECKPOINT_FOLDERS, known)
+    return _find_file(name, CHECKPOINT_FOLDERS, _known_checkpoint(name))
+
+
+def _known_checkpoint(name: str) -> KnownModel | None:
+    return next((model for model in GPEN_MODELS if model.filename == name), None)
 
 
 def choose_detector(choice: str) -> str:
@@ -101,6 +105,16 @@ def _find_file(name: str, folders: tuple[str, ...], known: KnownModel | None) ->
     )
 
 
+@contextmanager
+def _locating(path: Path, known: KnownModel | None) -> Iterator[None]:
+    """Add to errors of reading a file where it lies, and where to get it if that is known."""
+    try:
+        yield
+    except CheckpointError as error:
+        source = f" It can be had from {known.url}." if known is not None else ""
+        raise type(error)(f"{error} The file is {path}.{source}") from error
+
+
 def choose_dtype(choice: str, device: torch.device) -> torch.dtype:
     """The dtype of a widget's value; ``auto`` follows ComfyUI's rules for the device."""
     if choice != AUTO:
@@ -121,7 +135,8 @@ def host_model(name: str, dtype_choice: str) -> HostedModel:
     """Load a checkpoint and hand it to ComfyUI's memory management."""
     device = mm.get_torch_device()
     path = checkpoint_path(name)
-    network = load_model(path, dtype=choose_dtype(dtype_choice, device))
+    with _locating(path, _known_checkpoint(name)):
+        network = load_model(path, dtype=choose_dtype(dtype_choice, device))
     patcher = ModelPatcher(network, device, mm.unet_offload_device())
     return HostedModel(name, read_notice(path), patcher)
 
@@ -132,6 +147,14 @@ def _host_file(
 ) -> ModelPatcher:
     """A small network in ComfyUI's memory management; read from disk once."""
     return ModelPatcher(load(name, path), mm.get_torch_device(), mm.unet_offload_device())
+
+
+def _auxiliary(
+    load: Callable[[str, Path], nn.Module], name: str, known: KnownModel
+) -> ModelPatcher:
+    path = auxiliary_path(known)
+    with _locating(path, known):
+        return _host_file(load, name, path, path.stat().st_mtime_ns)
 
 
 def _load(patcher: ModelPatcher, memory_required: int) -> nn.Module:
@@ -145,8 +168,7 @@ def _load(patcher: ModelPatcher, memory_required: int) -> nn.Module:
 def load_detector_on_device(choice: str) -> FaceDetector:
     """The detector of a widget's value, on the device it computes on."""
     name = choose_detector(choice)
-    path = auxiliary_path(DETECTOR_MODELS[name])
-    patcher = _host_file(load_detector, name, path, path.stat().st_mtime_ns)
+    patcher = _auxiliary(load_detector, name, DETECTOR_MODELS[name])
     detector = _load(patcher, memory_required=2**29)
     assert isinstance(detector, FaceDetector)
     return detector
@@ -154,8 +176,7 @@ def load_detector_on_device(choice: str) -> FaceDetector:
 
 def load_parser_on_device(name: str) -> FaceParser:
     """A face parser, on the device it computes on."""
-    path = auxiliary_path(PARSER_MODELS[name])
-    patcher = _host_file(load_parser, name, path, path.stat().st_mtime_ns)
+    patcher = _auxiliary(load_parser, name, PARSER_MODELS[name])
     parser = _load(patcher, memory_required=2**31)
     assert isinstance(parser, FaceParser)
     return parser

@@ -178,6 +178,8 @@ class GpenRestoreFaces(io.ComfyNode):
         )
         seconds = time.monotonic() - started
         text = _describe(model, len(faces), len(images), seconds)
+        if len(faces) and not bool(result.masks.any()):
+            text += " None of it shows: the mask is empty where the faces are."
         show_text(text, cls.hidden.unique_id)
         return io.NodeOutput(
             to_channels_last(result.images),

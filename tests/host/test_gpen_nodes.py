@@ -248,6 +248,14 @@ def test_a_face_mask_limits_what_is_restored(comfy, astronaut, astronaut_name):
     assert columns.max() < 330
 
 
+def test_a_mask_that_hides_every_face_is_said_to(comfy, astronaut, astronaut_name):
+    prompt = graph(astronaut_name)
+    prompt["restore"]["inputs"]["mask"] = ["image", 1]  # empty, as the photo has no alpha
+    result = comfy.run(prompt)
+    np.testing.assert_array_equal(comfy.read_image(result.images("save")[0]), astronaut)
+    assert "the mask is empty" in result.texts("restore")[0]
+
+
 def test_a_parser_narrows_the_mask(comfy, astronaut_name):
     prompt = graph(astronaut_name)
     prompt["detect"] = detect()
@@ -441,4 +449,5 @@ def test_a_file_that_cannot_be_used_is_refused_by_name(
     assert error["exception_type"].endswith(exception)
     assert name in error["exception_message"]
     assert said in error["exception_message"]
+    assert f"facerestore_models/{name}" in error["exception_message"]  # which of several folders
     assert not bomb_marker.exists()

@@ -149,6 +149,17 @@ def test_a_missing_file_says_what_to_do(folders, host):
         host.checkpoint_path("my-own.pth")
 
 
+def test_a_broken_file_says_where_it_lies_and_where_to_get_it(folders, host, tmp_path):
+    host.register_model_folders()
+    path = tmp_path / "facedetection" / "detection_Resnet50_Final.pth"
+    path.parent.mkdir()
+    path.write_text("<html>404</html>")
+    with pytest.raises(ValueError, match="a web page") as raised:
+        host.load_detector_on_device("auto")
+    assert str(path) in str(raised.value)
+    assert "https://github.com/xinntao/facexlib/" in str(raised.value)
+
+
 def test_importing_the_pack_needs_no_package_beyond_the_hosts(pack):
     # facexlib is slow to import and is left until faces are looked for.
     source = Path(sys.modules["gpen_pack.gpen_core.retinaface"].__file__).read_text("utf-8")
