@@ -6,7 +6,6 @@ from typing import Any
 
 import torch.nn.functional as F
 from comfy_api.latest import io
-from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 from torch import Tensor
 
 from ..gpen_core.canvas import MAX_SCALE, CanvasSize, enlarge, enlarged_size
@@ -56,7 +55,10 @@ def make_canvas(images: Tensor, scale: float, upscale_model: Any | None) -> Tens
     height, width = enlarged_size((images.shape[2], images.shape[3]), scale)
     if upscale_model is None:
         return enlarge(images, height, width)
-    # ComfyUI's own node: tiled, and with its handling of memory.
+    # ComfyUI's own node: tiled, and with its handling of memory. Imported only where it is used:
+    # the module registers architectures once more each time it is imported under another name.
+    from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
+
     (upscaled,) = ImageUpscaleWithModel.execute(upscale_model, to_channels_last(images[:, :3])).args
     colors: Tensor = upscaled.permute(0, 3, 1, 2).to(images)
     if colors.shape[2] < height or colors.shape[3] < width:
