@@ -150,11 +150,12 @@ def test_run_writes_into_the_private_base_directory_only(comfy, noise):
     assert not (comfy.host / "input" / "private.png").exists()
 
 
-def test_models_folder_is_searched_without_being_written_to(comfy, models_dir):
+def test_every_models_folder_is_searched(comfy, models_dir, synthetic_models):
     offered = comfy.object_info("UpscaleModelLoader")["input"]["required"]["model_name"]
-    folder = models_dir / "upscale_models"
-    present = {file.name for file in folder.glob("*")} if folder.is_dir() else set()
+    folders = [folder / "upscale_models" for folder in (models_dir, synthetic_models)]
+    present = {file.name for folder in folders for file in folder.glob("*")}
     menu = offered[1]["options"] if offered[0] == "COMBO" else offered[0]
+    assert "double.pth" in present
     assert set(menu) == present
 
 
