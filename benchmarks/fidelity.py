@@ -28,10 +28,10 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
 import gpen_core
-from gpen_core.alignment import Template, align_faces, invert_affine, template_landmarks
-from gpen_core.config import GpenConfig
-from gpen_core.resampling import footprint, pixel_centres
-from gpen_core.synthetic import identity_state_dict
+from gpen_core.blending.alignment import Template, align_faces, invert_affine, template_landmarks
+from gpen_core.blending.resampling import footprint, pixel_centres
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import identity_state_dict
 
 NARROW = {256: (1, 0.0625), 512: (2, 0.0625), 1024: (2, 0.125), 2048: (2, 0.1875)}
 CHIRP_SIZE_PX = 2048

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .checkpoint import convert_checkpoint, load_state_dict, read_notice
-from .config import detect_config
+from .checkpoints.checkpoint import convert_checkpoint, load_state_dict, read_notice
+from .checkpoints.registry import GPEN_MODELS
 from .errors import GpenError
-from .registry import GPEN_MODELS
+from .network.config import detect_config
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .alignment import Template, align_faces
-from .compositing import Compositor
+from .blending.alignment import Template, align_faces
+from .blending.compositing import Compositor
+from .blending.finishing import finish_crops
+from .blending.resampling import crop_image
+from .blending.settings import BlendSettings
 from .errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
-from .faces import Faces
-from .finishing import finish_crops
-from .generator import GpenGenerator
-from .resampling import crop_image
-from .settings import BlendSettings
+from .faces.faces import Faces
+from .network.generator import GpenGenerator
 from .validation import check_images
 
 ProgressCallback = Callable[[int, int], None]

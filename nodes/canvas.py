@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core.canvas import MAX_SCALE, CanvasSize, enlarge, enlarged_size
+from ..gpen_core.blending.canvas import MAX_SCALE, CanvasSize, enlarge, enlarged_size
 from .host import to_channels_last
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..gpen_core.annotation import draw_faces
-from ..gpen_core.selection import FaceOrder, select_faces
+from ..gpen_core.faces.annotation import draw_faces
+from ..gpen_core.faces.selection import FaceOrder, select_faces
 from .host import show_text, to_channels_first, to_channels_last
 from .types import CATEGORY, GpenFacesSocket
 from .widgets import count_text, detector_inputs, find_faces

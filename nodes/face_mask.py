@@ -7,9 +7,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import Faces, MaskShape, crop_faces
-from ..gpen_core.face_mask import face_masks
-from ..gpen_core.masks import intersect
-from ..gpen_core.parsing import (
+from ..gpen_core.blending.face_mask import face_masks
+from ..gpen_core.blending.masks import intersect
+from ..gpen_core.blending.parsing import (
     FACE_REGIONS,
     PARSER_NAMES,
     PARSING_SIZE,

@@ -17,10 +17,10 @@ from server import PromptServer
 from torch import Tensor, nn
 
 from ..gpen_core import FaceDetector, GpenGenerator, load_detector, load_model
-from ..gpen_core.checkpoint import CHECKPOINT_SUFFIXES, read_notice
+from ..gpen_core.blending.parsing import FaceParser, load_parser
+from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES, read_notice
+from ..gpen_core.checkpoints.registry import DETECTOR_MODELS, GPEN_MODELS, PARSER_MODELS, KnownModel
 from ..gpen_core.errors import CheckpointError, CheckpointNotFoundError, TensorSpecError
-from ..gpen_core.parsing import FaceParser, load_parser
-from ..gpen_core.registry import DETECTOR_MODELS, GPEN_MODELS, PARSER_MODELS, KnownModel
 from .types import HostedModel
 
 CHECKPOINT_FOLDERS = ("facerestore_models", "gpen")

@@ -10,8 +10,8 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
 from ..gpen_core import BlendSettings, Faces, RestoreResult, restore_faces
-from ..gpen_core.canvas import canvas_scale
-from ..gpen_core.clip import steady_faces
+from ..gpen_core.blending.canvas import canvas_scale
+from ..gpen_core.faces.clip import steady_faces
 from .canvas import canvas_inputs, make_canvas
 from .host import (
     check_interrupt,

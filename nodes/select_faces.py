@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..gpen_core import Faces
-from ..gpen_core.selection import FaceOrder, select_faces
+from ..gpen_core.faces.selection import FaceOrder, select_faces
 from .host import show_text
 from .types import CATEGORY, GpenFacesSocket
 

@@ -21,10 +21,10 @@ from environment import BUNDLED_HOST, REPOSITORY, WORK_FOLDER, host_folder
 # imports would put it above this line elsewhere.
 sys.path.append(str(REPOSITORY))
 
-from gpen_core.checkpoint import CHECKPOINT_SUFFIXES, NOTICE_KEY, save_checkpoint
-from gpen_core.config import GpenConfig
-from gpen_core.registry import DETECTOR_MODELS, GPEN_MODELS, KnownModel
-from gpen_core.synthetic import IDENTITY_NOTICE, identity_state_dict
+from gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES, NOTICE_KEY, save_checkpoint
+from gpen_core.checkpoints.registry import DETECTOR_MODELS, GPEN_MODELS, KnownModel
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict
 
 CHECKPOINT_FOLDERS = ("facerestore_models", "gpen")
 DETECTION_FOLDER = "facedetection"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gpen_core.config import GpenConfig
-from gpen_core.generator import GpenGenerator
-from gpen_core.synthetic import identity_state_dict, random_state_dict
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.generator import GpenGenerator
+from gpen_core.network.synthetic import identity_state_dict, random_state_dict
 
 CONFIG = GpenConfig(256, 1, 0.0625)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.transform import SimilarityTransform
 
-from gpen_core.alignment import (
+from gpen_core.blending.alignment import (
     Template,
     align_faces,
     invert_affine,

@@ -1,7 +1,7 @@
 import torch
 
-from gpen_core.annotation import draw_faces
-from gpen_core.faces import Faces
+from gpen_core.faces.annotation import draw_faces
+from gpen_core.faces.faces import Faces
 
 
 def one_face(image: int = 1) -> Faces:

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from gpen_core import Faces
-from gpen_core.canvas import CanvasSize, canvas_scale, enlarge, enlarged_size
+from gpen_core.blending.canvas import CanvasSize, canvas_scale, enlarge, enlarged_size
 from gpen_core.errors import TensorSpecError
 from support.faces import faces_at
 from support.geometry import noise, smooth
@@ -21,7 +21,7 @@ def test_enlarge_agrees_with_pillow(size):
             for channel in image
         ]
     )
-    low, high = image.amin(dim=(1, 2)), image.amax(dim=(1, 2))
+    low, high = image.amin(dim=(1, 2)).numpy(), image.amax(dim=(1, 2)).numpy()
     expected = np.clip(expected, low[:, None, None], high[:, None, None])
     # Pillow drops the taps beyond the border, here the border pixel goes on.
     inner = (slice(None), slice(8, -8), slice(8, -8))

@@ -8,8 +8,7 @@ import safetensors
 import torch
 
 import gpen_core
-from gpen_core.checkpoint import NOTICE_KEY, load_state_dict, read_notice
-from gpen_core.config import GpenConfig
+from gpen_core.checkpoints.checkpoint import NOTICE_KEY, load_state_dict, read_notice
 from gpen_core.errors import (
     CheckpointError,
     CheckpointMismatchError,
@@ -18,7 +17,8 @@ from gpen_core.errors import (
     NotGpenError,
     UnsafeCheckpointError,
 )
-from gpen_core.synthetic import identity_state_dict, random_state_dict
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import identity_state_dict, random_state_dict
 from support.golden import load_golden
 from support.hostile import Bomb
 from support.metrics import relative_l2

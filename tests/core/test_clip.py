@@ -1,7 +1,7 @@
 import torch
 
 from gpen_core import Faces
-from gpen_core.clip import steady_faces
+from gpen_core.faces.clip import steady_faces
 from support.faces import faces_at
 
 N_FRAMES = 24

@@ -5,7 +5,7 @@ import skimage.data
 import torch
 from torch.nn import functional as F
 
-from gpen_core.color_match import match_color, oklab_to_rgb, rgb_to_oklab
+from gpen_core.blending.color_match import match_color, oklab_to_rgb, rgb_to_oklab
 from gpen_core.errors import TensorSpecError
 from support.geometry import noise
 

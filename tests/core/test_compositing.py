@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from gpen_core.alignment import invert_affine
-from gpen_core.compositing import Compositor
-from gpen_core.resampling import crop_image
-from gpen_core.settings import BlendSettings
+from gpen_core.blending.alignment import invert_affine
+from gpen_core.blending.compositing import Compositor
+from gpen_core.blending.resampling import crop_image
+from gpen_core.blending.settings import BlendSettings
 from support.geometry import noise, similarity, smooth
 from support.metrics import psnr
 

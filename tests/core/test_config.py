@@ -3,8 +3,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gpen_core.config import GpenConfig, detect_config, expected_shapes
 from gpen_core.errors import CheckpointMismatchError, NotGpenError
+from gpen_core.network.config import GpenConfig, detect_config, expected_shapes
 
 PUBLISHED = [GpenConfig(256, 1, 0.5), *(GpenConfig(size) for size in (512, 1024, 2048))]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gpen_core.detail import blend_detail
+from gpen_core.blending.detail import blend_detail
 from gpen_core.errors import TensorSpecError
 from support.geometry import noise
 

@@ -9,15 +9,15 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from gpen_core.detection import DEFAULT_DETECTION_SIZE, detect_faces, load_detector
 from gpen_core.errors import (
     CheckpointMismatchError,
     CheckpointNotFoundError,
     TensorSpecError,
     UnsafeCheckpointError,
 )
-from gpen_core.faces import Faces
-from gpen_core.retinaface import FaceDetector, decode_boxes, decode_landmarks, make_anchors
+from gpen_core.faces.detection import DEFAULT_DETECTION_SIZE, detect_faces, load_detector
+from gpen_core.faces.faces import Faces
+from gpen_core.faces.retinaface import FaceDetector, decode_boxes, decode_landmarks, make_anchors
 
 MOBILE, RESNET = "retinaface_mobile0.25", "retinaface_resnet50"
 # Pixels; the same sums in another order.
@@ -286,7 +286,7 @@ def frames(astronaut, solvay):
 
 @pytest.mark.parametrize("max_batch", [1, 2, 3, 100])
 def test_detect_faces_of_a_batch_equals_single_runs(max_batch, detector, frames, monkeypatch):
-    monkeypatch.setattr("gpen_core.detection._CPU_CHUNK_PIXELS", 10**9)
+    monkeypatch.setattr("gpen_core.faces.detection._CPU_CHUNK_PIXELS", 10**9)
     singles = [detect_faces(frame[None], detector) for frame in frames]
     assert [len(faces) for faces in singles][:2] == [1, 0]
     assert len(singles[6]) > len(singles[2]) > 1
@@ -370,7 +370,7 @@ def test_detect_faces_searches_a_bounded_copy(size, detection_size, expected, de
 
 
 def test_detect_faces_gives_the_network_fewer_large_images_at_once(detector, monkeypatch):
-    monkeypatch.setattr("gpen_core.detection._CPU_CHUNK_PIXELS", 64 * 64 * 3)
+    monkeypatch.setattr("gpen_core.faces.detection._CPU_CHUNK_PIXELS", 64 * 64 * 3)
     images = torch.zeros(4, 3, 64, 64)
     assert [size[0] for size in copy_sizes(detector, images)] == [3, 1]
     assert [size[0] for size in copy_sizes(detector, torch.zeros(2, 3, 200, 200))] == [1, 1]

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from gpen_core import Faces, GpenGenerator, restore_faces
-from gpen_core.config import GpenConfig
+from gpen_core.blending.face_mask import face_masks
+from gpen_core.blending.settings import BlendSettings, MaskShape
 from gpen_core.errors import TensorSpecError
-from gpen_core.face_mask import face_masks
-from gpen_core.settings import BlendSettings, MaskShape
-from gpen_core.synthetic import identity_state_dict
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import identity_state_dict
 from support.faces import PLACES, batch, faces_at
 
 

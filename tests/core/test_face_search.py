@@ -9,10 +9,16 @@ from PIL import Image
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from gpen_core.detection import detect_faces, load_detector
 from gpen_core.errors import TensorSpecError
-from gpen_core.face_search import Rotations, Scales, _copy_to_image, _join_scales, search_faces
-from gpen_core.faces import Faces
+from gpen_core.faces.detection import detect_faces, load_detector
+from gpen_core.faces.face_search import (
+    Rotations,
+    Scales,
+    _copy_to_image,
+    _join_scales,
+    search_faces,
+)
+from gpen_core.faces.faces import Faces
 
 EVERYTHING = {"scales": "all", "rotations": "always"}
 # Of the diagonal of the upright face's box: how far a landmark may be from where the turn takes it.
@@ -239,7 +245,8 @@ def test_search_faces_leaves_out_a_turned_sighting_that_is_not_confirmed(
     detector, astronaut, monkeypatch
 ):
     monkeypatch.setattr(
-        "gpen_core.face_search.straighten_faces", lambda _, faces, *args, **kw: [None] * len(faces)
+        "gpen_core.faces.face_search.straighten_faces",
+        lambda _, faces, *args, **kw: [None] * len(faces),
     )
     # Found lying on its side, but upside down only in a turned copy.
     for degrees, count in ((90, 1), (180, 0)):
@@ -354,7 +361,7 @@ def test_search_faces_bounds_the_copies(detector):
 
 
 def test_search_faces_bounds_the_enlarged_copy(detector, monkeypatch):
-    monkeypatch.setattr("gpen_core.face_search._MAX_COPY_PIXELS", 90 * 160)
+    monkeypatch.setattr("gpen_core.faces.face_search._MAX_COPY_PIXELS", 90 * 160)
     images = torch.zeros(1, 3, 180, 320)
     calls = network_calls(detector, images, detection_size=0, scales="also small")
     assert calls[1] == (1, 90, 160)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpen_core.errors import TensorSpecError
-from gpen_core.faces import Faces
+from gpen_core.faces.faces import Faces
 
 
 def make_faces(image_index, tracked=False) -> Faces:

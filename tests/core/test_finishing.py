@@ -7,8 +7,8 @@ import skimage.data
 import torch
 
 import gpen_core
-from gpen_core.finishing import finish_crops
-from gpen_core.settings import BlendSettings
+from gpen_core.blending.finishing import finish_crops
+from gpen_core.blending.settings import BlendSettings
 from support.faces import PLACES, batch, faces_at
 
 FACE = faces_at((0, 140.0, 25.0, 180.0))  # about where the astronaut's is

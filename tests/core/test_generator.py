@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from gpen_core.config import GpenConfig
 from gpen_core.errors import CheckpointMismatchError, TensorSpecError
-from gpen_core.generator import GpenGenerator
-from gpen_core.layers import StyledConv, upsample_rgb
-from gpen_core.synthetic import random_state_dict
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.generator import GpenGenerator
+from gpen_core.network.layers import StyledConv, upsample_rgb
+from gpen_core.network.synthetic import random_state_dict
 from support.golden import load_golden
 from support.metrics import relative_l2
 from support.reference_gpen import ReferenceGpen

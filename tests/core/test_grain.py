@@ -6,9 +6,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
+from gpen_core.blending.grain import match_grain, measure_noise
+from gpen_core.blending.masks import box_mask
 from gpen_core.errors import TensorSpecError
-from gpen_core.grain import match_grain, measure_noise
-from gpen_core.masks import box_mask
 
 SIZE = 224
 KINDS = ["white", "grey", "coloured", "blurred", "blurred grey"]

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 import gpen_core
-from gpen_core.config import GpenConfig
+from gpen_core.blending.settings import BlendSettings
 from gpen_core.errors import TensorSpecError
-from gpen_core.settings import BlendSettings
+from gpen_core.network.config import GpenConfig
 from support.faces import PLACES, batch, faces_at
 from support.geometry import noise, smooth
 from support.metrics import psnr

@@ -5,8 +5,8 @@ import torch
 
 import gpen_core
 from gpen_core.__main__ import main
-from gpen_core.config import GpenConfig
-from gpen_core.synthetic import random_state_dict
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import random_state_dict
 
 CONFIG = GpenConfig(256, 1, 0.0625, style_dim=32)
 

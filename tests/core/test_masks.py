@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from gpen_core.blending.masks import box_mask, ellipse_mask, intersect, soften
 from gpen_core.errors import TensorSpecError
-from gpen_core.masks import box_mask, ellipse_mask, intersect, soften
 
 # What float32 leaves of sums of a hundred weights.
 ROUNDING = 1e-6

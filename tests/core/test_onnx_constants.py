@@ -7,9 +7,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from gpen_core.checkpoints.onnx_constants import MAX_CONSTANT_ELEMENTS, MAX_DEPTH, Constants
+from gpen_core.checkpoints.onnx_graph import read_onnx_graph
 from gpen_core.errors import CheckpointReadError
-from gpen_core.onnx_constants import MAX_CONSTANT_ELEMENTS, MAX_DEPTH, Constants
-from gpen_core.onnx_graph import read_onnx_graph
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.standard_normal((2, 3, 4)).astype(np.float32)

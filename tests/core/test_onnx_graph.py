@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from gpen_core import onnx_wire
+from gpen_core.checkpoints import onnx_wire
+from gpen_core.checkpoints.onnx_graph import MAX_RANK, OnnxGraph, OnnxNode, read_onnx_graph
 from gpen_core.errors import (
     CheckpointError,
     CheckpointNotFoundError,
     CheckpointReadError,
     UnsafeCheckpointError,
 )
-from gpen_core.onnx_graph import MAX_RANK, OnnxGraph, OnnxNode, read_onnx_graph
 
 GOLDEN = "golden/gpen_256_cm1_narrow0125.onnx"
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from gpen_core.config import GpenConfig, detect_config, expected_shapes
+from gpen_core.checkpoints.onnx_weights import read_onnx_state_dict
 from gpen_core.errors import (
     CheckpointError,
     CheckpointMismatchError,
@@ -23,7 +23,7 @@ from gpen_core.errors import (
     CheckpointReadError,
     NotGpenError,
 )
-from gpen_core.onnx_weights import read_onnx_state_dict
+from gpen_core.network.config import GpenConfig, detect_config, expected_shapes
 from support import reference_gpen
 from support.onnx_export import convert_to_fp16, export_onnx, rename_everything
 from support.reference_gpen import ReferenceGpen, random_state_dict, static_shape

@@ -8,14 +8,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
 
-from gpen_core.errors import (
-    CheckpointMismatchError,
-    CheckpointNotFoundError,
-    NonFiniteOutputError,
-    TensorSpecError,
-    UnsafeCheckpointError,
-)
-from gpen_core.parsing import (
+from gpen_core.blending.parsing import (
     FACE_REGIONS,
     PARSER_NAMES,
     REGIONS,
@@ -25,7 +18,14 @@ from gpen_core.parsing import (
     parse_faces,
     region_mask,
 )
-from gpen_core.registry import PARSER_MODELS
+from gpen_core.checkpoints.registry import PARSER_MODELS
+from gpen_core.errors import (
+    CheckpointMismatchError,
+    CheckpointNotFoundError,
+    NonFiniteOutputError,
+    TensorSpecError,
+    UnsafeCheckpointError,
+)
 
 PARSENET, BISENET = "parsenet", "bisenet"
 # As facexlib's repository lists them in inference/inference_parsing_parsenet.py and
@@ -130,7 +130,7 @@ def parser_by_color(name, red, blue):
 @pytest.fixture
 def small(monkeypatch):
     """Parsing at 64 pixels, where a stand-in does not mind and 512 would only take time."""
-    monkeypatch.setattr("gpen_core.parsing.PARSING_SIZE", 64)
+    monkeypatch.setattr("gpen_core.blending.parsing.PARSING_SIZE", 64)
 
 
 def halves(size, count=1):

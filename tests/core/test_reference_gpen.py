@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gpen_core.config import GpenConfig, detect_config, expected_shapes
-from gpen_core.onnx_weights import read_onnx_state_dict
+from gpen_core.checkpoints.onnx_weights import read_onnx_state_dict
+from gpen_core.network.config import GpenConfig, detect_config, expected_shapes
 from support.reference_gpen import ReferenceGpen, random_reference, random_state_dict
 
 # The stored outputs were computed in float32 with sums in another order.

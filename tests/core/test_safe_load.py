@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from gpen_core.checkpoints.safe_load import read_tensors
 from gpen_core.errors import (
     CheckpointNotFoundError,
     CheckpointReadError,
     GpenError,
     UnsafeCheckpointError,
 )
-from gpen_core.safe_load import read_tensors
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpen_core.errors import GpenError
-from gpen_core.faces import Faces
-from gpen_core.selection import FaceOrder, SelectionError, parse_indices, select_faces
+from gpen_core.faces.faces import Faces
+from gpen_core.faces.selection import FaceOrder, SelectionError, parse_indices, select_faces
 
 ORDERS = [order.value for order in FaceOrder]
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from gpen_core.config import GpenConfig, detect_config
-from gpen_core.generator import GpenGenerator
-from gpen_core.synthetic import identity_state_dict, random_state_dict
+from gpen_core.network.config import GpenConfig, detect_config
+from gpen_core.network.generator import GpenGenerator
+from gpen_core.network.synthetic import identity_state_dict, random_state_dict
 
 # As narrow as three channels at full resolution allow.
 NARROW = [

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpen_core.alignment import Template, align_faces, template_landmarks
+from gpen_core.blending.alignment import Template, align_faces, template_landmarks
+from gpen_core.blending.resampling import crop_image
 from gpen_core.errors import TensorSpecError
-from gpen_core.faces import Faces
-from gpen_core.resampling import crop_image
-from gpen_core.smoothing import DEFAULT_STRENGTH, kernel_sigma, smooth_faces
-from gpen_core.tracking import DEFAULT_MAX_GAP, bridge_gaps, track_faces
+from gpen_core.faces.faces import Faces
+from gpen_core.faces.smoothing import DEFAULT_STRENGTH, kernel_sigma, smooth_faces
+from gpen_core.faces.tracking import DEFAULT_MAX_GAP, bridge_gaps, track_faces
 
 STRONG = 1.0
 FACE = template_landmarks(Template.FFHQ, 180)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from comfy_server import ComfyServer
-from gpen_core.checkpoint import NOTICE_KEY, save_checkpoint
-from gpen_core.config import GpenConfig
-from gpen_core.parsing import FaceParser
-from gpen_core.synthetic import IDENTITY_NOTICE, identity_state_dict, random_state_dict
+from gpen_core.blending.parsing import FaceParser
+from gpen_core.checkpoints.checkpoint import NOTICE_KEY, save_checkpoint
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict, random_state_dict
 from support.hostile import Bomb
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gpen_core.checkpoint import save_checkpoint
-from gpen_core.config import GpenConfig
-from gpen_core.synthetic import identity_state_dict
+from gpen_core.checkpoints.checkpoint import save_checkpoint
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import identity_state_dict
 
 CONFIG = GpenConfig(256, 1, 0.0625)
 
@@ -162,7 +162,7 @@ def test_a_broken_file_says_where_it_lies_and_where_to_get_it(folders, host, tmp
 
 def test_importing_the_pack_needs_no_package_beyond_the_hosts(pack):
     # facexlib is slow to import and is left until faces are looked for.
-    source = Path(sys.modules["gpen_pack.gpen_core.retinaface"].__file__).read_text("utf-8")
+    source = Path(sys.modules["gpen_pack.gpen_core.faces.retinaface"].__file__).read_text("utf-8")
     head = source.partition("def ")[0]
     assert "import facexlib" not in head
     assert "from facexlib" not in head

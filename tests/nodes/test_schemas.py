@@ -4,7 +4,7 @@ import inspect
 import pytest
 
 from gpen_core import BlendSettings
-from gpen_core.parsing import FaceRegion
+from gpen_core.blending.parsing import FaceRegion
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gpen_core.config import FIR_TAPS, GpenConfig, expected_shapes
+from gpen_core.network.config import FIR_TAPS, GpenConfig, expected_shapes
 
 LEAKY_SLOPE = 0.2
 STYLE_LR = 0.01

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import model_files
-from gpen_core.registry import KnownModel
+from gpen_core.checkpoints.registry import KnownModel
 from model_files import DownloadError, UnreachableError, download, find_checkpoint, find_detector
 
 CONTENT = b"weights" * 1000

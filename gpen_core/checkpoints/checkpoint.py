@@ -15,10 +15,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from .config import GpenConfig, detect_config, expected_shapes
-from .errors import CheckpointError, CheckpointNotFoundError
-from .generator import GpenGenerator
-from .layers import published_fir_kernel
+from ..errors import CheckpointError, CheckpointNotFoundError
+from ..network.config import GpenConfig, detect_config, expected_shapes
+from ..network.generator import GpenGenerator
+from ..network.layers import published_fir_kernel
 from .onnx_weights import read_onnx_state_dict
 from .safe_load import read_tensors
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..errors import CheckpointMismatchError, TensorSpecError
 from .config import GpenConfig, detect_config
-from .errors import CheckpointMismatchError, TensorSpecError
 from .folding import check_fir_kernels, fold_state_dict
 from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter, upsample_rgb
 

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import detect_config, expected_shapes
-from .errors import CheckpointMismatchError, NotGpenError
-from .folding import STYLE_LEARNING_RATE
-from .layers import ACTIVATION_GAIN
+from ..errors import CheckpointMismatchError, NotGpenError
+from ..network.config import detect_config, expected_shapes
+from ..network.folding import STYLE_LEARNING_RATE
+from ..network.layers import ACTIVATION_GAIN
 from .onnx_graph import OnnxGraph, OnnxNode, read_onnx_graph
 from .onnx_modulation import take_apart
 from .onnx_trace import Traced, Tracer, UnmatchedError, spread

@@ -11,7 +11,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from .errors import DegenerateLandmarksError, TensorSpecError
+from ..errors import DegenerateLandmarksError, TensorSpecError
 
 
 class Template(str, Enum):

@@ -21,7 +21,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from .errors import CheckpointNotFoundError, CheckpointReadError, UnsafeCheckpointError
+from ..errors import CheckpointNotFoundError, CheckpointReadError, UnsafeCheckpointError
 
 WRAPPERS = ("g_ema", "params_ema", "params", "state_dict", "model")
 """Keys under which training code stores a state dict, the preferred first."""

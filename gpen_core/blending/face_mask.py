@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import TensorSpecError
+from ..faces.faces import Faces
 from .alignment import Template, align_faces, invert_affine
-from .errors import TensorSpecError
-from .faces import Faces
 from .masks import Padding, box_mask, ellipse_mask, intersect
 from .resampling import footprint, pixel_centres, shift_target, warp
 from .settings import MaskShape
 
 
 def shape_mask(points: Tensor, shape: MaskShape | str, padding: Padding, feather: float) -> Tensor:
-    """The mask of a shape at points of the crop; see ``masks.py`` for the arguments."""
+    """The mask of a shape at points of the crop; see ``masks`` for the arguments."""
     if MaskShape(shape) is MaskShape.ELLIPSE:
         return ellipse_mask(points, padding, feather)
     return box_mask(points, padding, feather)

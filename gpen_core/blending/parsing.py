@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import NonFiniteOutputError, TensorSpecError
+from ..checkpoints.strict_load import load_weights
+from ..errors import NonFiniteOutputError, TensorSpecError
 from .masks import soften
-from .strict_load import load_weights
 
 PARSING_SIZE = 512
 """Height and width in pixels of the crops that the networks were trained on."""

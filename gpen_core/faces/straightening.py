@@ -14,16 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .alignment import (
+from ..blending.alignment import (
     Template,
     invert_affine,
     similarity_from_landmarks,
     template_landmarks,
     transform_points,
 )
+from ..blending.resampling import crop_image
 from .detection import detect_faces
 from .faces import Faces
-from .resampling import crop_image
 from .retinaface import FaceDetector
 
 # A face tilted by less is left as it is, if it is so sure: a small face upside down has been seen

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .alignment import Template, template_landmarks
-from .errors import TensorSpecError
+from ..blending.alignment import Template, template_landmarks
+from ..errors import TensorSpecError
 from .faces import Faces
 from .selection import face_sizes
 from .tracking import TrackOrder, order_by_track

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .alignment import transform_points
+from ..blending.alignment import transform_points
 from .detection import (
     DEFAULT_DETECTION_SIZE,
     DEFAULT_MAX_BATCH,

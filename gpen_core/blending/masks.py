@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import TensorSpecError
+from ..errors import TensorSpecError
 
 Padding = float | tuple[float, float, float, float]
 """Strip along all sides of a crop, or along left, top, right and bottom, as fractions of it."""

@@ -16,7 +16,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .errors import TensorSpecError
+from ..errors import TensorSpecError
 from .faces import LANDMARK_COUNT, Faces
 
 DEFAULT_MAX_GAP = 8

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import CheckpointReadError
+from ..errors import CheckpointReadError
 from .onnx_graph import DTYPES, OnnxGraph, OnnxNode
 from .onnx_wire import WireError
 

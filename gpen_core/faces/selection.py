@@ -14,7 +14,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from .errors import SelectionError
+from ..errors import SelectionError
 from .faces import Faces
 
 _ITEM = re.compile(r"\s*([0-9]{1,4})\s*(?:-\s*([0-9]{1,4})\s*)?")

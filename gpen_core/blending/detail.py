@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from .errors import TensorSpecError
+from ..errors import TensorSpecError
 
 # exp(-2 (pi sigma / wavelength)^2) is 0.5 at this sigma per wavelength: 0.18739.
 _SIGMA_PER_WAVELENGTH = math.sqrt(math.log(2) / 2) / math.pi

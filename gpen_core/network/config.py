@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors import CheckpointMismatchError, NotGpenError
+from ..errors import CheckpointMismatchError, NotGpenError
 
 SUPPORTED_SIZES = (256, 512, 1024, 2048)
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from .errors import TensorSpecError
+from ..errors import TensorSpecError
 
 LANDMARK_COUNT = 5
 

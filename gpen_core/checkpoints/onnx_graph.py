@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..errors import CheckpointNotFoundError, CheckpointReadError, UnsafeCheckpointError
 from . import onnx_wire as wire
-from .errors import CheckpointNotFoundError, CheckpointReadError, UnsafeCheckpointError
 from .onnx_wire import WireError
 
 # Far above any face restorer: the published networks have some 4,000 nodes before simplification.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .layers import LEAKY_SLOPE
+from ..network.layers import LEAKY_SLOPE
 from .onnx_constants import Constants
 from .onnx_graph import OnnxGraph, OnnxNode
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from .errors import CheckpointMismatchError
+from ..errors import CheckpointMismatchError
 from .safe_load import read_tensors
 
 

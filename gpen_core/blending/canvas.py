@@ -11,9 +11,9 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from ..errors import TensorSpecError
+from ..faces.faces import Faces
 from .alignment import Template, align_faces
-from .errors import TensorSpecError
-from .faces import Faces
 
 MAX_SCALE = 8.0
 _LANCZOS_LOBES = 3

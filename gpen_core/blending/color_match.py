@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import TensorSpecError
+from ..errors import TensorSpecError
 
 # Linear sRGB to cone responses, and their cube roots to L, a, b (Ottosson, 2020).
 _RGB_TO_LMS = torch.tensor(

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import TensorSpecError
+from ..errors import TensorSpecError
 
 _MAD_PER_SIGMA = 0.6744897501960817
 _BANDS_PX = (1, 2)  # between the taps of the detail filter: the finest band and the next

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import TensorSpecError
+from ..checkpoints.strict_load import load_weights
+from ..errors import TensorSpecError
+from ..validation import check_images
 from .faces import Faces
 from .retinaface import (
     DETECTOR_NETWORKS,
@@ -19,8 +21,6 @@ from .retinaface import (
     decode_landmarks,
     make_anchors,
 )
-from .strict_load import load_weights
-from .validation import check_images
 
 # Measured with mobile0.25 on photographs. At 640 a face that fills the picture is found once; from
 # 720 on parts of it are found as faces of their own.

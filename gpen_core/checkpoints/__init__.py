@@ -1,0 +1,1 @@
+"""Model files: reading them safely, writing them, and where they come from."""

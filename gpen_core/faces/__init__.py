@@ -1,0 +1,1 @@
+"""Faces in images: finding, choosing, following and drawing them."""

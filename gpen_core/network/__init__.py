@@ -1,0 +1,1 @@
+"""The GPEN network: its configuration, layers and weights."""
