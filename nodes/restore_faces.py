@@ -177,7 +177,7 @@ class GpenRestoreFaces(io.ComfyNode):
             check_interrupt=check_interrupt,
         )
         seconds = time.monotonic() - started
-        text = _describe(model, len(faces), len(images), seconds)
+        text = _describe(model, len(faces), len(images), seconds, is_enlarged=canvas is not None)
         if len(faces) and not bool(result.masks.any()):
             text += " None of it shows: the mask is empty where the faces are."
         show_text(text, cls.hidden.unique_id)
@@ -190,10 +190,13 @@ class GpenRestoreFaces(io.ComfyNode):
         )
 
 
-def _describe(model: HostedModel, n_faces: int, n_images: int, seconds: float) -> str:
+def _describe(
+    model: HostedModel, n_faces: int, n_images: int, seconds: float, *, is_enlarged: bool
+) -> str:
     if n_faces == 0:
         images = "the image is" if n_images == 1 else f"the {n_images} images are"
-        return f"No face found: {images} unchanged. Lower the threshold if there is one."
+        state = "only enlarged" if is_enlarged else "unchanged"
+        return f"No face found: {images} {state}. Lower the threshold if there is one."
     network = model.network
     done = "Restored" if not model.notice else "Nothing was restored:"
     return (

@@ -155,6 +155,13 @@ def test_without_a_face_the_image_comes_back_and_the_text_says_so(comfy, faceles
     assert "No face found" in result.texts("restore")[0]
 
 
+def test_without_a_face_the_image_is_still_enlarged_if_asked_for(comfy, faceless_name):
+    result = comfy.run(graph(faceless_name, output_size="scale", scale=1.5))
+    restored = comfy.read_image(result.images("save")[0])
+    assert restored.shape == (600, 900, 3)
+    assert "only enlarged" in result.texts("restore")[0]
+
+
 def test_blend_of_zero_saves_the_same_pixels(comfy, astronaut, astronaut_name):
     result = comfy.run(graph(astronaut_name, blend=0.0))
     np.testing.assert_array_equal(comfy.read_image(result.images("save")[0]), astronaut)
