@@ -109,7 +109,7 @@ def detect_faces(
     """
     _check_arguments(images, detection_size, threshold, max_batch)
     count, _, height, width = images.shape
-    copy_size = _copy_size(height, width, detection_size)
+    copy_size = scaled_size(height, width, copy_ratio(height, width, detection_size))
     device = next(detector.parameters()).device
     pixels = _CPU_CHUNK_PIXELS if device.type == "cpu" else _CHUNK_PIXELS
     chunk = max(1, min(max_batch, pixels // (copy_size[0] * copy_size[1])))
@@ -166,12 +166,16 @@ def _detect(
     )
 
 
-def _copy_size(height: int, width: int, detection_size: int) -> tuple[int, int]:
-    """Height and width of the copy that is searched."""
+def copy_ratio(height: int, width: int, detection_size: int) -> float:
+    """Pixels of the copy that ``detect_faces`` searches per pixel of the image, at most 1."""
     if detection_size == 0:
-        return height, width
+        return 1.0
     short, long = sorted((height, width))
-    ratio = min(1.0, detection_size / short, _MAX_ASPECT * detection_size / long)
+    return min(1.0, detection_size / short, _MAX_ASPECT * detection_size / long)
+
+
+def scaled_size(height: int, width: int, ratio: float) -> tuple[int, int]:
+    """Height and width of a copy, in whole pixels."""
     return max(1, round(height * ratio)), max(1, round(width * ratio))
 
 

@@ -15,11 +15,13 @@ from .detection import (
     DEFAULT_DETECTION_SIZE,
     DEFAULT_MAX_BATCH,
     DEFAULT_THRESHOLD,
+    copy_ratio,
     detect_faces,
+    scaled_size,
 )
-from .faces import Faces
+from .faces import Faces, long_sides
 from .retinaface import FaceDetector
-from .straightening import are_upright, long_sides, straighten_faces
+from .straightening import are_upright, straighten_faces
 
 
 class Scales(str, Enum):
@@ -249,15 +251,10 @@ class _Search:
     def _copy_size(self, factor: float) -> tuple[tuple[int, int], float]:
         """Height and width of a copy, and its pixels per pixel of the image."""
         height, width = self._images.shape[-2:]
-        short, long = min(height, width), max(height, width)
-        ratio = 1.0
-        if self._detection_size:
-            # The limit of ``detect_faces`` for long pictures.
-            ratio = min(ratio, self._detection_size / short, 8 * self._detection_size / long)
-        ratio *= factor
+        ratio = factor * copy_ratio(height, width, self._detection_size)
         if factor > 1:
             ratio = min(ratio, math.sqrt(_MAX_COPY_PIXELS / (height * width)))
-        return (max(1, round(height * ratio)), max(1, round(width * ratio))), ratio
+        return scaled_size(height, width, ratio), ratio
 
     def _detect_copies(
         self,

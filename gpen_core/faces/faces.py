@@ -213,3 +213,8 @@ def _check(name: str, value: Tensor, count: int, tensors: dict[str, Tensor]) -> 
             f"{name}: expected a tensor on {device}, where image_index is, got {value.device}. "
             "Move them to one device."
         )
+
+
+def long_sides(boxes: Tensor) -> Tensor:
+    """The longer of width and height of (N, 4) boxes, which is the size of a face: (N,)."""
+    return (boxes[:, 2:] - boxes[:, :2]).amax(dim=1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SelectionError
-from .faces import Faces
+from .faces import Faces, long_sides
 
 _ITEM = re.compile(r"\s*([0-9]{1,4})\s*(?:-\s*([0-9]{1,4})\s*)?")
 
@@ -67,11 +67,6 @@ def parse_indices(text: str) -> tuple[int, ...] | None:
     return tuple(sorted(indices))
 
 
-def face_sizes(faces: Faces) -> Tensor:
-    """The size of each face, which is the longer side of its box: (N,) float32 in pixels."""
-    return (faces.boxes[:, 2:] - faces.boxes[:, :2]).amax(dim=1)
-
-
 def select_faces(
     faces: Faces,
     *,
@@ -103,7 +98,7 @@ def select_faces(
         ValueError: There is no such order.
     """
     wanted = parse_indices(indices)
-    faces = faces.select((face_sizes(faces) >= min_size) & (faces.scores >= min_score))
+    faces = faces.select((long_sides(faces.boxes) >= min_size) & (faces.scores >= min_score))
     faces = _ordered(faces, FaceOrder(order))
     if wanted is not None:
         numbers = torch.tensor(wanted, device=faces.device)

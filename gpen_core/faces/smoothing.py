@@ -20,8 +20,7 @@ from torch import Tensor
 
 from ..blending.alignment import Template, template_landmarks
 from ..errors import TensorSpecError
-from .faces import Faces
-from .selection import face_sizes
+from .faces import Faces, long_sides
 from .tracking import TrackOrder, order_by_track
 
 DEFAULT_STRENGTH = 0.5
@@ -89,7 +88,7 @@ def smooth_faces(faces: Faces, strength: float, n_images: int) -> Faces:
     if strength == 0 or len(faces) == 0:
         return faces
     tracks = _Timeline(order, _sigmas(strength))
-    sizes = face_sizes(faces).cpu().double()[order.rows]
+    sizes = long_sides(faces.boxes).cpu().double()[order.rows]
     floor = _NOISE_FLOOR * torch.stack([sizes[i:j].median() for i, j in tracks.spans()])
     landmarks = _smooth(faces.landmarks.cpu().double()[order.rows], tracks, floor, _Pose)
     corners = faces.boxes.reshape(-1, 2, 2).cpu().double()[order.rows]

@@ -23,7 +23,7 @@ from ..blending.alignment import (
 )
 from ..blending.resampling import crop_image
 from .detection import detect_faces
-from .faces import Faces
+from .faces import Faces, long_sides
 from .retinaface import FaceDetector
 
 # A face tilted by less is left as it is, if it is so sure: a small face upside down has been seen
@@ -264,8 +264,3 @@ def _to_faces(sighting: _Sighting) -> Faces:
         landmarks=sighting.landmarks[None].float(),
         scores=torch.tensor([sighting.score]),
     )
-
-
-def long_sides(boxes: Tensor) -> Tensor:
-    """(N,) the longer of width and height of (N, 4) boxes."""
-    return (boxes[:, 2:] - boxes[:, :2]).amax(1)

@@ -18,6 +18,7 @@ from gpen_core.errors import (
 from gpen_core.faces.detection import DEFAULT_DETECTION_SIZE, detect_faces, load_detector
 from gpen_core.faces.faces import Faces
 from gpen_core.faces.retinaface import FaceDetector, decode_boxes, decode_landmarks, make_anchors
+from support.hostile import Bomb
 
 MOBILE, RESNET = "retinaface_mobile0.25", "retinaface_resnet50"
 # Pixels; the same sums in another order.
@@ -586,12 +587,8 @@ def test_load_detector_of_a_missing_file_names_the_path(tmp_path):
 
 
 def test_load_detector_refuses_code(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (tmp_path / "marker").touch, ()
-
     path = tmp_path / "evil.pth"
-    torch.save({"body": Evil()}, path)
+    torch.save({"body": Bomb(tmp_path / "marker")}, path)
     with pytest.raises(UnsafeCheckpointError):
         load_detector(MOBILE, path)
     assert not (tmp_path / "marker").exists()

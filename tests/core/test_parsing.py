@@ -26,6 +26,7 @@ from gpen_core.errors import (
     TensorSpecError,
     UnsafeCheckpointError,
 )
+from support.hostile import Bomb
 
 PARSENET, BISENET = "parsenet", "bisenet"
 # As facexlib's repository lists them in inference/inference_parsing_parsenet.py and
@@ -534,12 +535,8 @@ def test_load_parser_of_a_missing_file_names_the_path(tmp_path):
 
 
 def test_load_parser_refuses_code(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (tmp_path / "marker").touch, ()
-
     path = tmp_path / "evil.pth"
-    torch.save({"body": Evil()}, path)
+    torch.save({"body": Bomb(tmp_path / "marker")}, path)
     with pytest.raises(UnsafeCheckpointError):
         load_parser(BISENET, path)
     assert not (tmp_path / "marker").exists()
