@@ -1,0 +1,60 @@
+"""``info FILE``: say what a checkpoint is."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints.checkpoint import load_state_dict, read_notice
+from ..checkpoints.registry import GPEN_MODELS
+from ..network.config import detect_config
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's subparsers."""
+    parser = commands.add_parser("info", help="say what a checkpoint is")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what the file holds."""
+    found = _describe(options.file)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for name, value in found.items():
+        shown = "unknown file" if name == "published_as" and value is None else value
+        print(f"{name:<20} {shown}")
+    return 0
+
+
+def _describe(file: Path) -> dict[str, object]:
+    state_dict = load_state_dict(file)
+    found: dict[str, object] = {
+        "file": str(file),
+        **detect_config(state_dict, file.name).to_dict(),
+        "parameters": sum(v.numel() for k, v in state_dict.items() if not k.endswith(".kernel")),
+        "dtype": "/".join(
+            sorted({str(v.dtype).removeprefix("torch.") for v in state_dict.values()})
+        ),
+        "sha256": _sha256(file),
+    }
+    known = next((model for model in GPEN_MODELS if model.sha256 == found["sha256"]), None)
+    found["published_as"] = known.filename if known else None
+    notice = read_notice(file)
+    if notice:
+        found["notice"] = notice
+    return found
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
