@@ -26,8 +26,8 @@ from ..network.generator import GpenGenerator
 from ..pipeline import InterruptCheck, ProgressCallback, restore_crops
 from ..validation import check_faces, check_images, check_masks
 from .changes import find_changes
-from .frame import Originals, SwapFrame
 from .settings import SwapSettings
+from .swap_frame import Originals, SwapFrame
 
 _SOFT_EDGE = 0.08  # of the crop: of what the swap touched, and of what a parser tells apart
 

@@ -8,6 +8,8 @@ whether two frames are the same shot.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,6 +77,41 @@ def match_frames(originals: Tensor, swapped: Tensor) -> list[int]:
             "the very frames it was given."
         )
     return assignment
+
+
+def fill_in_dropped(
+    images: Tensor, masks: Tensor, originals: Tensor, frames: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Put the originals of the frames that the swap dropped back to their places.
+
+    Args:
+        images: (B, C, H, W) floating, RGB first: the frames that came back.
+        masks: (B, H, W): what was changed in them.
+        originals: (B', C', H', W') floating, RGB first.
+        frames: The number of the original of each image.
+
+    Returns:
+        (B', C, H, W) images and (B', H, W) masks; the masks of what was filled in are 0, and its
+        alpha is the original's, or 1.
+    """
+    _, n_channels, height, width = images.shape
+    filled = images.new_ones(len(originals), n_channels, height, width)
+    filled_masks = masks.new_zeros(len(originals), height, width)
+    filled[list(frames)] = images
+    filled_masks[list(frames)] = masks
+    for number in sorted(set(range(len(originals))) - set(frames)):
+        original = originals[number, :n_channels].to(images)
+        filled[number, : len(original)] = fit_image(original, height, width)
+    return filled, filled_masks
+
+
+def fit_image(image: Tensor, height: int, width: int) -> Tensor:
+    """(C, H, W) floating in [0, 1] in another size; itself if it has that size."""
+    if image.shape[1:] == (height, width):
+        return image
+    wide = image[None].float()
+    fitted = F.interpolate(wide, (height, width), mode="bicubic", antialias=True).clamp_(0, 1)
+    return fitted[0].to(image.dtype)
 
 
 def _assign(swapped: Tensor, originals: Tensor) -> tuple[list[int], Tensor]:

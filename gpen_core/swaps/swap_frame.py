@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..blending.alignment import invert_affine
 from ..blending.compositing import Compositor
 from ..blending.resampling import footprint, warp_mask
 from ..errors import TensorSpecError
+from .frames import fit_image
 from .settings import SwapSettings
 
 
@@ -45,12 +45,7 @@ class Originals:
         number = self._frames[index]
         if self._open is None or self._open[0] != number:
             original = self._originals[number, :3].to(self._like)
-            size = self._like.shape[2:]
-            if original.shape[1:] != size:
-                wide = original[None].float()
-                wide = F.interpolate(wide, size, mode="bicubic", antialias=True).clamp_(0, 1)
-                original = wide[0].to(self._like)
-            self._open = (number, original)
+            self._open = (number, fit_image(original, *self._like.shape[2:]))
         return self._open[1]
 
 
