@@ -29,6 +29,7 @@ class _Patch:
     change: Tensor  # [3, h, w]
     mask: Tensor  # [h, w]
     weight: Tensor  # [h, w], the mask times the nearness to the middle of the face
+    noiseless: Tensor | None  # [h, w], how much of the noise is gone; as pasted if None
 
 
 class Compositor:
@@ -71,6 +72,7 @@ class Compositor:
         after: Tensor,
         image_to_crop: Tensor,
         crop_mask: Tensor | None = None,
+        noiseless: Tensor | None = None,
     ) -> None:
         """Resample the change of one face to the image's pixels and keep it.
 
@@ -80,6 +82,7 @@ class Compositor:
             image_to_crop: (2, 3) float64 on the CPU.
             crop_mask: (K, K) floating in [0, 1] over the crop, of any resolution: the face is
                 pasted no stronger than this.
+            noiseless: (L, L) likewise: where grain is missing. None: where the face is pasted.
         """
         size = after.shape[-1]
         height, width = self._image.shape[-2:]
@@ -103,7 +106,11 @@ class Compositor:
             change = warp(after, to_crop, region.height, region.width)
             change -= region.of(self._image[:3]).to(change)
         device = self._image.device
-        self._patches.append(_Patch(region, change.to(device), mask.to(device), weight.to(device)))
+        if noiseless is not None:
+            noiseless = warp_mask(noiseless, size, image_to_crop, region).to(device)
+        self._patches.append(
+            _Patch(region, change.to(device), mask.to(device), weight.to(device), noiseless)
+        )
 
     def finish(self) -> None:
         """Write all collected faces into the image and its mask."""
@@ -119,7 +126,9 @@ class Compositor:
             pixels.copy_(torch.where(share > 0, pixels.clamp(0, 1), pixels))
             patch.region.of(self._mask).copy_(mask)
         for i, (region, original) in enumerate(originals):
-            self._add_grain(rgb, region, original, self._patches[i].region, blended[i][0], i)
+            patch = self._patches[i]
+            bare = blended[i][0] if patch.noiseless is None else patch.noiseless
+            self._add_grain(rgb, region, original, patch.region, bare, i)
         self._patches.clear()
 
     def _surroundings(self, rgb: Tensor) -> list[tuple[Region, Tensor]]:
@@ -132,11 +141,11 @@ class Compositor:
         return wider
 
     def _add_grain(
-        self, rgb: Tensor, region: Region, original: Tensor, face: Region, share: Tensor, i: int
+        self, rgb: Tensor, region: Region, original: Tensor, face: Region, bare: Tensor, i: int
     ) -> None:
         pasted = region.of(rgb)
         mask = torch.zeros(pasted.shape[1:], device=pasted.device)
-        face.relative_to(region).of(mask).copy_(share)
+        face.relative_to(region).of(mask).copy_(bare)
         seed = self._seed * _MAX_FACES_PER_SEED + i
         pasted.copy_(match_grain(pasted.float(), original, mask, self._settings.grain, seed))
 

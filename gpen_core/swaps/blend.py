@@ -17,6 +17,7 @@ from ..blending.alignment import Template
 from ..blending.color_match import match_color
 from ..blending.detail import blend_detail
 from ..blending.face_mask import crop_mask
+from ..blending.grain import measure_noise
 from ..blending.masks import soften
 from ..blending.parsing import FACE_REGIONS, FaceParser, parse_faces, region_mask
 from ..blending.resampling import crop_image
@@ -25,7 +26,7 @@ from ..faces.faces import Faces
 from ..network.generator import GpenGenerator
 from ..pipeline import InterruptCheck, ProgressCallback, restore_crops
 from ..validation import check_faces, check_images, check_masks
-from .changes import find_changes
+from .changes import CHANGE_MAP_PX, find_changes
 from .settings import SwapSettings
 from .swap_frame import Originals, SwapFrame
 
@@ -99,7 +100,8 @@ def blend_swap(
     paired = Originals(originals, swapped, frames)
     device = next(model.parameters()).device
     faces, maps = _swapped_faces(paired, swapped, faces, template, device, check_interrupt)
-    touched = soften(maps, _SOFT_EDGE / 2, settings.margin) if len(maps) else maps
+    replaced = soften(maps, _SOFT_EDGE / 2)
+    touched = soften(maps, _SOFT_EDGE / 2, settings.margin)
     plan = CropPlan(faces, model.config.size, template)
     kept = CropStore(swapped, len(faces), plan.size) if keep_crops else None
     images = swapped.clone()
@@ -114,7 +116,8 @@ def blend_swap(
         before = plan.crop(swapped, chunk, device)
         reference = _crop_originals(paired, plan, chunk, device)
         included = _face_pixels(reference, parser) if settings.keep else None
-        weights = touched[chunk] if included is None else _within(touched[chunk], included)
+        # The margin has the original's colours already, and would hide how far the face is off.
+        weights = replaced[chunk] if included is None else _within(replaced[chunk], included)
         after = _blend_crops(before, reference, weights, model, settings)
         if kept is not None:
             kept.put(chunk, before, after)
@@ -133,7 +136,11 @@ def blend_swap(
                     seed=open_image,
                 )
             shown = None if included is None else included[n]
-            frame.add(before[n], after[n], plan.image_to_crop[i], touched[i], shown)
+            bare = replaced[i]
+            if settings.restore and settings.grain:
+                margin = touched[i] - bare
+                bare = bare + margin * _removed_noise(before[n], after[n], margin)
+            frame.add(before[n], after[n], plan.image_to_crop[i], touched[i], bare, shown)
         done += len(chunk)
         if on_progress is not None:
             on_progress(done, len(faces))
@@ -165,7 +172,7 @@ def _swapped_faces(
         maps.update(zip(of_image.tolist(), changes.maps, strict=True))
     chosen = is_swapped.nonzero().flatten()
     if not len(chosen):
-        return faces.select(chosen), torch.empty(0, 1, 1, device=device)
+        return faces.select(chosen), torch.empty(0, CHANGE_MAP_PX, CHANGE_MAP_PX, device=device)
     return faces.select(chosen), torch.stack([maps[i] for i in chosen.tolist()])
 
 
@@ -191,6 +198,14 @@ def _within(touched: Tensor, included: Tensor) -> Tensor:
     """The smaller of two masks of different resolutions, at that of the second."""
     size = included.shape[1:]
     return torch.minimum(F.interpolate(touched[:, None], size, mode="bilinear")[:, 0], included)
+
+
+def _removed_noise(before: Tensor, after: Tensor, margin: Tensor) -> float:
+    """How much of the noise the restoration took from the margin that the swap left alone."""
+    size = before.shape[1:]
+    weights = F.interpolate(margin[None, None], size, mode="bilinear")[0, 0]
+    noise = measure_noise(before, weights).sigma
+    return max(0.0, 1 - measure_noise(after, weights).sigma / noise) if noise else 0.0
 
 
 def _blend_crops(

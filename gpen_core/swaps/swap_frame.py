@@ -87,6 +87,7 @@ class SwapFrame:
         after: Tensor,
         image_to_crop: Tensor,
         touched: Tensor,
+        noiseless: Tensor,
         included: Tensor | None,
     ) -> None:
         """Keep one face.
@@ -96,10 +97,11 @@ class SwapFrame:
             after: The same, blended.
             image_to_crop: (2, 3) float64 on the CPU.
             touched: (K, K) in [0, 1] over the crop: where the face may change at all.
+            noiseless: (K, K) likewise: where the original's grain is gone.
             included: (L, L) in [0, 1] over the crop: where the swap may show. None: everywhere.
         """
         if self._settings.restore or self._settings.color or self._settings.grain:
-            self._compositor.add(before, after, image_to_crop, touched)
+            self._compositor.add(before, after, image_to_crop, touched, noiseless)
         if not self._settings.keep or (included is None and self._user_mask is None):
             return
         size = before.shape[-1]
