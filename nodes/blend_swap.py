@@ -159,6 +159,7 @@ class GpenBlendSwap(io.ComfyNode):
     @classmethod
     def execute(
         cls,
+        original: Tensor | None,
         swapped: Tensor,
         model: HostedModel,
         template: str,
@@ -172,13 +173,12 @@ class GpenBlendSwap(io.ComfyNode):
         smoothing: float,
         dropped_frames: str,
         output_crops: bool,
-        original: Tensor | None = None,
         faces: Faces | None = None,
         mask: Tensor | None = None,
         face_model: Any | None = None,
         **influences: Any,
     ) -> io.NodeOutput:
-        """Blend the swap."""
+        """Blend the swap; ComfyUI gives None for an original that ReActor did not put out."""
         started = time.monotonic()
         images = to_channels_first(swapped)
         reason = _nothing_swapped(original, images)

@@ -82,7 +82,7 @@ class Compositor:
             image_to_crop: (2, 3) float64 on the CPU.
             crop_mask: (K, K) floating in [0, 1] over the crop, of any resolution: the face is
                 pasted no stronger than this.
-            noiseless: (L, L) likewise: where grain is missing. None: where the face is pasted.
+            noiseless: (L, L) likewise: where of what is pasted grain is missing. None: all over.
         """
         size = after.shape[-1]
         height, width = self._image.shape[-2:]
@@ -107,7 +107,8 @@ class Compositor:
             change -= region.of(self._image[:3]).to(change)
         device = self._image.device
         if noiseless is not None:
-            noiseless = warp_mask(noiseless, size, image_to_crop, region).to(device)
+            noiseless = warp_mask(noiseless, size, image_to_crop, region).to(mask)
+            noiseless = torch.minimum(noiseless, mask).to(device)
         self._patches.append(
             _Patch(region, change.to(device), mask.to(device), weight.to(device), noiseless)
         )

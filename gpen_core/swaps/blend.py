@@ -28,7 +28,7 @@ from ..pipeline import InterruptCheck, ProgressCallback, restore_crops
 from ..validation import check_faces, check_images, check_masks
 from .changes import CHANGE_MAP_PX, find_changes
 from .settings import SwapSettings
-from .swap_frame import Originals, SwapFrame
+from .swap_frame import Originals, SwapFrame, within
 
 _SOFT_EDGE = 0.08  # of the crop: of what the swap touched, and of what a parser tells apart
 
@@ -117,7 +117,7 @@ def blend_swap(
         reference = _crop_originals(paired, plan, chunk, device)
         included = _face_pixels(reference, parser) if settings.keep else None
         # The margin has the original's colours already, and would hide how far the face is off.
-        weights = replaced[chunk] if included is None else _within(replaced[chunk], included)
+        weights = replaced[chunk] if included is None else within(replaced[chunk], included)
         after = _blend_crops(before, reference, weights, model, settings)
         if kept is not None:
             kept.put(chunk, before, after)
@@ -194,12 +194,6 @@ def _face_pixels(reference: Tensor, parser: FaceParser | None) -> Tensor | None:
     return region_mask(parse_faces(reference, parser), FACE_REGIONS, _SOFT_EDGE)
 
 
-def _within(touched: Tensor, included: Tensor) -> Tensor:
-    """The smaller of two masks of different resolutions, at that of the second."""
-    size = included.shape[1:]
-    return torch.minimum(F.interpolate(touched[:, None], size, mode="bilinear")[:, 0], included)
-
-
 def _removed_noise(before: Tensor, after: Tensor, margin: Tensor) -> float:
     """How much of the noise the restoration took from the margin that the swap left alone."""
     size = before.shape[1:]
@@ -227,6 +221,6 @@ def _blend_crops(
         after = torch.lerp(before, restored, settings.restore)
     if settings.color:
         shape = crop_mask(before.shape[-1], settings.blending(), before.device)
-        counted = _within(weights, shape.expand(len(before), -1, -1))
+        counted = within(weights, shape.expand(len(before), -1, -1))
         after = match_color(after.clamp(0, 1), reference, counted, settings.color)
     return after

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..blending.alignment import invert_affine
@@ -13,6 +14,13 @@ from ..blending.resampling import footprint, warp_mask
 from ..errors import TensorSpecError
 from .frames import fit_image
 from .settings import SwapSettings
+
+
+def within(first: Tensor, second: Tensor) -> Tensor:
+    """The smaller of two masks (..., K, K) of different resolutions, at that of the second."""
+    size = second.shape[-2:]
+    resized = F.interpolate(first.reshape(1, -1, *first.shape[-2:]), size, mode="bilinear")
+    return torch.minimum(resized.reshape(second.shape), second)
 
 
 class Originals:
@@ -77,8 +85,9 @@ class SwapFrame:
         self._settings = settings
         self._user_mask = user_mask
         self._excluded = torch.zeros_like(mask)
+        shown = None if user_mask is None else self._shown(user_mask)
         self._compositor = Compositor(
-            image, mask, settings.blending(), seed=seed, grain_source=original
+            image, mask, settings.blending(), shown, seed=seed, grain_source=original
         )
 
     def add(
@@ -101,7 +110,8 @@ class SwapFrame:
             included: (L, L) in [0, 1] over the crop: where the swap may show. None: everywhere.
         """
         if self._settings.restore or self._settings.color or self._settings.grain:
-            self._compositor.add(before, after, image_to_crop, touched, noiseless)
+            shown = touched if included is None else within(touched, self._shown(included))
+            self._compositor.add(before, after, image_to_crop, shown, noiseless)
         if not self._settings.keep or (included is None and self._user_mask is None):
             return
         size = before.shape[-1]
@@ -117,6 +127,10 @@ class SwapFrame:
         inside = warp_mask(touched, size, image_to_crop, region).to(shown)
         here = region.of(self._excluded)
         here.copy_(torch.maximum(here, inside * (1 - shown)))
+
+    def _shown(self, mask: Tensor) -> Tensor:
+        """How much of the blended face shows where that much of it is wanted."""
+        return 1 - self._settings.keep * (1 - mask)
 
     def finish(self) -> None:
         """Write the faces into the image, and the original over what is excluded."""
