@@ -24,6 +24,7 @@ CHANGE_MAP_PX = 64
 _CELLS = 16  # along each axis of the crop; faces are judged by the differences of their means
 # The rectangle that an FFHQ crop's face fills, brows to chin, in cells.
 _FACE_ROWS, _FACE_COLUMNS = slice(4, 13), slice(4, 12)
+_THIRD = 3  # cells
 # A swap reaches 20 / 255 on faces of 30 pixels, an untouched face at most 2.5 / 255 after JPEG at
 # quality 20 or a quarter of the pixels.
 _LEAST_CHANGE = 4 / 255
@@ -43,7 +44,8 @@ class SwapChanges:
     is_swapped: Tensor
     """(N,) bool on the CPU: the face was changed by more than the noise."""
     strength: Tensor
-    """(N,) float32 on the CPU: rms difference inside the face, of colours in [0, 1]."""
+    """(N,) float32 on the CPU: rms difference in the least changed third of the face, of its top,
+    bottom, left and right one; of colours in [0, 1]."""
     maps: Tensor
     """(N, 64, 64) float32 in [0, 1] on the device asked for: where the crop was changed."""
 
@@ -74,15 +76,18 @@ def find_changes(
     difference -= background.offset()[:, None, None]
     crops = torch.stack([crop_image(difference, m, CHANGE_MAP_PX, device) for m in matrices])
     cells = F.avg_pool2d(crops, CHANGE_MAP_PX // _CELLS)[..., _FACE_ROWS, _FACE_COLUMNS]
-    strength = cells.square().mean(dim=(1, 2, 3)).sqrt().cpu()
+    # The swap of a face beside this one may reach into it, but not across it.
+    energy = cells.square().mean(dim=1)
+    parts = [energy[:, :_THIRD], energy[:, -_THIRD:], energy[:, :, :_THIRD], energy[:, :, -_THIRD:]]
+    strength = torch.stack([part.mean(dim=(1, 2)) for part in parts]).amin(dim=0).sqrt().cpu()
 
     scales = torch.linalg.det(matrices[:, :, :2]).abs().sqrt()  # map pixels an image pixel
     cell_px = (CHANGE_MAP_PX / _CELLS / scales).tolist()
     noise = torch.tensor([background.noise(px) for px in cell_px])
     fine_noise = torch.tensor([background.noise(1 / s) for s in scales.tolist()]).to(device)
 
-    energy = crops.square().mean(dim=1)
-    blurred = soften(energy.clamp(0, 1), _TOUCH_BLUR).sqrt()
+    fine_energy = crops.square().mean(dim=1).clamp(0, 1)
+    blurred = soften(fine_energy, _TOUCH_BLUR).sqrt()
     least = (_ABOVE_NOISE * fine_noise).clamp_min(_LEAST_TOUCH)
     maps = (blurred > least[:, None, None]).float()
     closed = soften(soften(maps, 0, _TOUCH_GAP), 0, -_TOUCH_GAP)

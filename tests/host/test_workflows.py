@@ -14,7 +14,15 @@ from comfy_workflow import nodes_of_type, ui_to_api
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
-NAMES = ["likeness", "restore_faces", "small_faces", "video"]
+NAMES = [
+    "likeness",
+    "reactor_swap",
+    "reactor_swap_2048",
+    "reactor_swap_video",
+    "restore_faces",
+    "small_faces",
+    "video",
+]
 
 # Around the astronaut's face.
 FACE = (slice(0, 260), slice(110, 350))
