@@ -236,8 +236,7 @@ class _Transfer:
 
     def _receive(self, answer: Answer, offset: int) -> None:
         """Write one answer into the part, behind what is there or in place of it."""
-        etag = answer.headers.get("ETag", "")
-        etag = etag if etag.startswith('"') else ""  # a weak one does not tell bytes apart
+        etag = _strong_etag(answer.headers.get("ETag", ""))
         if offset and answer.status == 206:
             start, total = _content_range(answer)
             known = self._known_etag()
@@ -320,15 +319,18 @@ class _Transfer:
 
     def _known_etag(self) -> str:
         try:
-            etag = self.etag_file.read_text("latin-1")
+            return _strong_etag(self.etag_file.read_text("latin-1"))
         except FileNotFoundError:
             return ""
-        # Read back into a header: nothing but one line of it.
-        return etag if re.fullmatch(r'"[^"\x00-\x1f]*"', etag) else ""
 
     def _discard(self) -> None:
         self.part.unlink(missing_ok=True)
         self.etag_file.unlink(missing_ok=True)
+
+
+def _strong_etag(text: str) -> str:
+    """The text, if it is an ETag that tells bytes apart and can stand in a header; or nothing."""
+    return text if re.fullmatch(r'"[^"\x00-\x1f]*"', text) else ""
 
 
 def _content_length(answer: Answer) -> int | None:

@@ -1,5 +1,7 @@
 """Files, addresses and names that are not let in."""
 
+import contextlib
+
 import pytest
 import torch
 
@@ -44,11 +46,9 @@ def test_a_body_without_end_is_cut_off_at_the_limit(site, folder, monkeypatch, n
 
     def endless(handler):
         handler.head(200)
-        while not site.is_over.is_set():
-            try:
+        with contextlib.suppress(OSError):  # hung up on
+            for _ in range(64):
                 handler.wfile.write(CONTENT)
-            except OSError:
-                return
 
     site.script = [endless]
     with pytest.raises(DownloadError, match=f"at most {HALF} bytes, got more"):

@@ -67,6 +67,7 @@ def synthetic_models(tmp_path_factory, bomb_marker) -> Path:
 @pytest.fixture(scope="session")
 def comfy(synthetic_models) -> Iterator[ComfyServer]:
     """A running ComfyUI with the pack, on the CPU, with synthetic and GPEN_MODELS_DIR's models."""
-    models = os.environ.get("GPEN_MODELS_DIR")
-    with ComfyServer(models=[synthetic_models, *([Path(models)] if models else [])]) as server:
+    named = os.environ.get("GPEN_MODELS_DIR")
+    models = [synthetic_models, *([Path(named)] if named else [])]
+    with ComfyServer(models=models, variables={"GPEN_DOWNLOAD": "0"}) as server:
         yield server
