@@ -56,6 +56,10 @@ class NonFiniteOutputError(GpenError, ArithmeticError):
     """The network returned NaN or infinity."""
 
 
+class FrameMatchError(GpenError, ValueError):
+    """The frames of a swap are not those of the original."""
+
+
 class SelectionError(GpenError, ValueError):
     """A list of face numbers that cannot be read."""
 

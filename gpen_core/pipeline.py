@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .blending.alignment import Template, align_faces
+from .blending.alignment import Template
 from .blending.compositing import Compositor
 from .blending.finishing import finish_crops
 from .blending.resampling import crop_image
 from .blending.settings import BlendSettings
+from .crop_plan import CropPlan, CropStore
 from .errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from .faces.faces import Faces
 from .network.generator import GpenGenerator
-from .validation import check_images
+from .validation import check_faces, check_images, check_masks
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of faces done and their total."""
@@ -83,7 +84,7 @@ def restore_faces(
     """
     size = model.config.size
     device = next(model.parameters()).device
-    kept = _CropStore(images, len(faces), size) if keep_crops else None
+    kept = CropStore(images, len(faces), size) if keep_crops else None
     if blend is not None:
         settings = replace(settings or BlendSettings(), blend=blend)
 
@@ -138,9 +139,9 @@ def crop_faces(
         TensorSpecError: As for ``restore_faces``.
     """
     check_images(images)
-    _check_faces(faces, len(images))
+    check_faces(faces, len(images))
     crops = images.new_empty((len(faces), 3, size, size), dtype=torch.float32)
-    plan = _Plan(faces, size, template)
+    plan = CropPlan(faces, size, template)
     for chunk in plan.chunks(1):
         if check_interrupt is not None:
             check_interrupt()
@@ -240,51 +241,6 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
     return restored.add_(1).mul_(0.5).clamp_(0, 1)
 
 
-class _Plan:
-    """Which face is cropped where, in the order in which they are processed."""
-
-    def __init__(self, faces: Faces, size: int, template: Template | str) -> None:
-        self.size = size
-        self.image_index: list[int] = faces.image_index.tolist()
-        self.image_to_crop = align_faces(faces.landmarks, Template(template), size)
-        # Faces of one image follow each other, so at most one image is open at a time.
-        self._order: list[int] = torch.argsort(faces.image_index, stable=True).tolist()
-
-    def chunks(self, max_batch: int) -> Iterator[list[int]]:
-        """The numbers of the faces, some at a time."""
-        for start in range(0, len(self._order), max_batch):
-            yield self._order[start : start + max_batch]
-
-    def crop(self, images: Tensor, chunk: list[int], device: torch.device | str) -> Tensor:
-        """The aligned crops of some faces, (n, 3, S, S) float32 in [0, 1] on ``device``."""
-        crops = [
-            crop_image(images[self.image_index[i], :3], self.image_to_crop[i], self.size, device)
-            for i in chunk
-        ]
-        stacked = torch.stack(crops).clamp_(0, 1)
-        finite = stacked.isfinite().flatten(1).all(dim=1).tolist()
-        if not all(finite):
-            face = chunk[finite.index(False)]
-            raise TensorSpecError(
-                f"images: expected finite pixels, got NaN or infinity in face {face} of image "
-                f"{self.image_index[face]}. Look for the step that made them; a VAE in fp16 "
-                "often does."
-            )
-        return stacked
-
-
-class _CropStore:
-    """The crops before and after, collected in the order of the faces."""
-
-    def __init__(self, images: Tensor, n_faces: int, size: int) -> None:
-        self.before = images.new_empty((n_faces, 3, size, size), dtype=torch.float32)
-        self.after = torch.empty_like(self.before)
-
-    def put(self, chunk: list[int], before: Tensor, after: Tensor) -> None:
-        self.before[chunk] = before.to(self.before.device)
-        self.after[chunk] = after.to(self.after.device)
-
-
 def _process(
     images: Tensor,
     faces: Faces,
@@ -302,16 +258,16 @@ def _process(
 ) -> RestoreResult:
     """Crop, restore and composite, chunk by chunk; ``restore`` gets face numbers and crops."""
     check_images(images)
-    _check_faces(faces, len(images))
+    check_faces(faces, len(images))
     settings = settings or BlendSettings()
     base = images if canvas is None else canvas
     enlargement = _canvas_scale(images, base)
     # A canvas is painted on itself: a copy would cost as much as the whole output.
     painted = images.clone() if canvas is None else canvas
     masks = base.new_zeros((base.shape[0], *base.shape[2:]), dtype=torch.float32)
-    _check_user_masks(user_masks, masks)
+    check_masks(user_masks, base)
 
-    plan = _Plan(faces, size, template)
+    plan = CropPlan(faces, size, template)
     compositor: Compositor | None = None
     open_image = -1
     done = 0
@@ -352,22 +308,3 @@ def _canvas_scale(images: Tensor, canvas: Tensor) -> Tensor:
         )
     x, y = (images.shape[i] / canvas.shape[i] if canvas.shape[i] else 1.0 for i in (3, 2))
     return torch.diag(torch.tensor([x, y, 1.0], dtype=torch.float64))
-
-
-def _check_user_masks(user_masks: Tensor | None, masks: Tensor) -> None:
-    if user_masks is None:
-        return
-    n_images = masks.shape[0]
-    if user_masks.shape[1:] != masks.shape[1:] or user_masks.shape[0] not in (1, n_images):
-        raise TensorSpecError(
-            f"user_masks: expected (1 or {n_images}, {masks.shape[1]}, {masks.shape[2]}), got "
-            f"{tuple(user_masks.shape)}. Resize the mask to the image."
-        )
-
-
-def _check_faces(faces: Faces, n_images: int) -> None:
-    if len(faces) and int(faces.image_index.max()) >= n_images:
-        raise TensorSpecError(
-            f"faces: expected image indices below {n_images}, got {int(faces.image_index.max())}. "
-            "Detect the faces in the same batch of images that is to be restored."
-        )

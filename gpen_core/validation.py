@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .errors import TensorSpecError
+from .faces.faces import Faces
 
 
 def check_images(images: Tensor) -> None:
@@ -27,4 +28,33 @@ def check_images(images: Tensor) -> None:
         raise TensorSpecError(
             f"images: expected floating point in [0, 1], got {images.dtype}. "
             "Convert 8-bit images with images / 255."
+        )
+
+
+def check_faces(faces: Faces, n_images: int) -> None:
+    """Check that every face lies in one of the images.
+
+    Raises:
+        TensorSpecError: One does not.
+    """
+    if len(faces) and int(faces.image_index.max()) >= n_images:
+        raise TensorSpecError(
+            f"faces: expected image indices below {n_images}, got {int(faces.image_index.max())}. "
+            "Detect the faces in the same batch of images that is to be restored."
+        )
+
+
+def check_masks(user_masks: Tensor | None, images: Tensor) -> None:
+    """Check that there is one mask (H, W), or one for each image, or none at all.
+
+    Raises:
+        TensorSpecError: There is not.
+    """
+    if user_masks is None:
+        return
+    n_images, _, height, width = images.shape
+    if user_masks.shape not in ((1, height, width), (n_images, height, width)):
+        raise TensorSpecError(
+            f"user_masks: expected (1 or {n_images}, {height}, {width}), got "
+            f"{tuple(user_masks.shape)}. Resize the mask to the image."
         )

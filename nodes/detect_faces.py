@@ -8,8 +8,9 @@ from torch import Tensor
 from ..gpen_core.faces.annotation import draw_faces
 from ..gpen_core.faces.selection import FaceOrder, select_faces
 from .host import show_text, to_channels_first, to_channels_last
+from .report import count_text
 from .types import CATEGORY, GpenFacesSocket
-from .widgets import count_text, detector_inputs, find_faces
+from .widgets import detector_inputs, find_faces
 
 _MAX_PREVIEWS = 16
 

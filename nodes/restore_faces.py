@@ -6,16 +6,14 @@ import time
 from typing import Any
 
 from comfy_api.latest import io, ui
-from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
-from ..gpen_core import BlendSettings, Faces, RestoreResult, restore_faces
+from ..gpen_core import BlendSettings, Faces, restore_faces
 from ..gpen_core.blending.canvas import canvas_scale
 from ..gpen_core.faces.clip import steady_faces
 from .canvas import canvas_inputs, make_canvas
 from .host import (
     check_interrupt,
-    dtype_name,
     faces_at_once,
     fit_masks,
     load_network_on_device,
@@ -24,8 +22,16 @@ from .host import (
     to_channels_first,
     to_channels_last,
 )
+from .report import count_text, crop_outputs, model_text
 from .types import CATEGORY, GpenFacesSocket, GpenModelSocket, HostedModel
-from .widgets import blend_inputs, count_text, detector_inputs, find_faces, template_input
+from .widgets import (
+    blend_inputs,
+    detector_inputs,
+    find_faces,
+    output_crops_input,
+    smoothing_input,
+    template_input,
+)
 
 
 class GpenRestoreFaces(io.ComfyNode):
@@ -52,25 +58,8 @@ class GpenRestoreFaces(io.ComfyNode):
                 *blend_inputs(),
                 *canvas_inputs(),
                 *detector_inputs(),
-                io.Float.Input(
-                    "smoothing",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip=(
-                        "For a batch that is a clip: holds the faces steady from frame to frame. "
-                        "0: each image by itself. 0.5: usual for video. 1: strong."
-                    ),
-                ),
-                io.Boolean.Input(
-                    "output_crops",
-                    default=False,
-                    tooltip=(
-                        "Also put out every face before and after, at the network's size. Off "
-                        "saves memory: a face at 2048 takes 100 MB."
-                    ),
-                ),
+                smoothing_input(),
+                output_crops_input(),
                 GpenFacesSocket.Input(
                     "faces",
                     optional=True,
@@ -184,7 +173,9 @@ class GpenRestoreFaces(io.ComfyNode):
         return io.NodeOutput(
             to_channels_last(result.images),
             result.masks,
-            *_crop_outputs(result, output_crops),
+            *crop_outputs(
+                result.crops, result.restored_crops, "Restore Faces (GPEN)", wanted=output_crops
+            ),
             text,
             ui=ui.PreviewText(text),
         )
@@ -197,20 +188,6 @@ def _describe(
         images = "the image is" if n_images == 1 else f"the {n_images} images are"
         state = "only enlarged" if is_enlarged else "unchanged"
         return f"No face found: {images} {state}. Lower the threshold if there is one."
-    network = model.network
     done = "Restored" if not model.notice else "Nothing was restored:"
-    return (
-        f"{done} {count_text(n_faces, n_images)} with {model.name} at {network.config.size} px "
-        f"({dtype_name(network.dtype)} on {model.patcher.load_device}, {seconds:.1f} s). "
-        f"{model.notice}"
-    ).strip()
-
-
-def _crop_outputs(result: RestoreResult, wanted: bool) -> tuple[object, object]:
-    """The crops, or what stops the nodes behind the sockets and only those."""
-    if not wanted:
-        message = "Turn on output_crops in Restore Faces (GPEN) to get the faces before and after."
-        return ExecutionBlocker(message), ExecutionBlocker(message)
-    if result.crops is None or result.restored_crops is None or not len(result.crops):
-        return ExecutionBlocker(None), ExecutionBlocker(None)
-    return to_channels_last(result.crops), to_channels_last(result.restored_crops)
+    faces = count_text(n_faces, n_images)
+    return f"{done} {faces} {model_text(model, seconds)}. {model.notice}".strip()

@@ -13,6 +13,7 @@ CATEGORY = "image/face restoration"
 
 GpenModelSocket = io.Custom("GPEN_MODEL")
 GpenFacesSocket = io.Custom("GPEN_FACES")
+ReactorFaceModelSocket = io.Custom("FACE_MODEL")
 
 
 @dataclass(frozen=True)

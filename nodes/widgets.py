@@ -193,6 +193,33 @@ def blend_inputs() -> list[io.Input]:
     ]
 
 
+def smoothing_input() -> io.Input:
+    """How steady the faces of a clip are held."""
+    return io.Float.Input(
+        "smoothing",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        tooltip=(
+            "For a batch that is a clip: holds the faces steady from frame to frame. "
+            "0: each image by itself. 0.5: usual for video. 1: strong."
+        ),
+    )
+
+
+def output_crops_input() -> io.Input:
+    """Whether the faces before and after are put out."""
+    return io.Boolean.Input(
+        "output_crops",
+        default=False,
+        tooltip=(
+            "Also put out every face before and after, at the network's size. Off "
+            "saves memory: a face at 2048 takes 100 MB."
+        ),
+    )
+
+
 def find_faces(
     images: Tensor,
     detector: str,
@@ -214,9 +241,3 @@ def find_faces(
         on_progress=progress_bar(len(images)),
         check_interrupt=check_interrupt,
     )
-
-
-def count_text(n_faces: int, n_images: int) -> str:
-    """'3 faces in 2 images', in proper English."""
-    faces = "1 face" if n_faces == 1 else f"{n_faces} faces"
-    return f"{faces} in {'1 image' if n_images == 1 else f'{n_images} images'}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from .alignment import invert_affine
 from .face_mask import shape_mask
 from .grain import match_grain
-from .resampling import Region, footprint, pixel_centres, shift_target, warp
+from .resampling import Region, footprint, pixel_centres, shift_target, warp, warp_mask
 from .settings import BlendSettings, FineGrain
 
 _SURROUNDINGS = 0.25  # how far around a face its noise is measured, as a fraction of the crop
@@ -29,6 +29,7 @@ class _Patch:
     change: Tensor  # [3, h, w]
     mask: Tensor  # [h, w]
     weight: Tensor  # [h, w], the mask times the nearness to the middle of the face
+    noiseless: Tensor | None  # [h, w], how much of the noise is gone; as pasted if None
 
 
 class Compositor:
@@ -45,6 +46,7 @@ class Compositor:
         settings: BlendSettings,
         user_mask: Tensor | None = None,
         seed: int = 0,
+        grain_source: Tensor | None = None,
     ) -> None:
         """Begin an image.
 
@@ -54,21 +56,33 @@ class Compositor:
             settings: For all faces of the image.
             user_mask: (H, W) in [0, 1]: no face is pasted stronger than this.
             seed: Of the grain; another one for each frame of a clip.
+            grain_source: (C, H, W) like ``image``, whose grain the faces get; ``image`` if None.
         """
         self._image = image
         self._mask = mask
         self._settings = settings
         self._user_mask = user_mask
         self._seed = seed
+        self._grain_source = image if grain_source is None else grain_source
         self._patches: list[_Patch] = []
 
-    def add(self, before: Tensor, after: Tensor, image_to_crop: Tensor) -> None:
+    def add(
+        self,
+        before: Tensor,
+        after: Tensor,
+        image_to_crop: Tensor,
+        crop_mask: Tensor | None = None,
+        noiseless: Tensor | None = None,
+    ) -> None:
         """Resample the change of one face to the image's pixels and keep it.
 
         Args:
             before: (3, S, S) float32 RGB, the crop as it was.
             after: The same, restored.
             image_to_crop: (2, 3) float64 on the CPU.
+            crop_mask: (K, K) floating in [0, 1] over the crop, of any resolution: the face is
+                pasted no stronger than this.
+            noiseless: (L, L) likewise: where of what is pasted grain is missing. None: all over.
         """
         size = after.shape[-1]
         height, width = self._image.shape[-2:]
@@ -80,6 +94,8 @@ class Compositor:
         mask = shape_mask(points, settings.shape, settings.padding, settings.feather)
         if self._user_mask is not None:
             mask = torch.minimum(mask, region.of(self._user_mask).to(mask))
+        if crop_mask is not None:
+            mask = torch.minimum(mask, warp_mask(crop_mask, size, image_to_crop, region).to(mask))
         off_centre = (2 * points - 1).abs().amax(dim=-1).clamp_max(1)
         weight = mask * (1 + _CENTRE_MARGIN - off_centre).square()
 
@@ -90,7 +106,12 @@ class Compositor:
             change = warp(after, to_crop, region.height, region.width)
             change -= region.of(self._image[:3]).to(change)
         device = self._image.device
-        self._patches.append(_Patch(region, change.to(device), mask.to(device), weight.to(device)))
+        if noiseless is not None:
+            noiseless = warp_mask(noiseless, size, image_to_crop, region).to(mask)
+            noiseless = torch.minimum(noiseless, mask).to(device)
+        self._patches.append(
+            _Patch(region, change.to(device), mask.to(device), weight.to(device), noiseless)
+        )
 
     def finish(self) -> None:
         """Write all collected faces into the image and its mask."""
@@ -106,24 +127,26 @@ class Compositor:
             pixels.copy_(torch.where(share > 0, pixels.clamp(0, 1), pixels))
             patch.region.of(self._mask).copy_(mask)
         for i, (region, original) in enumerate(originals):
-            self._add_grain(rgb, region, original, self._patches[i].region, blended[i][0], i)
+            patch = self._patches[i]
+            bare = blended[i][0] if patch.noiseless is None else patch.noiseless
+            self._add_grain(rgb, region, original, patch.region, bare, i)
         self._patches.clear()
 
     def _surroundings(self, rgb: Tensor) -> list[tuple[Region, Tensor]]:
-        """A wider region around each patch, and its pixels before anything is pasted."""
+        """A wider region around each patch, and the pixels whose grain it gets."""
         wider = []
         for patch in self._patches:
             margin = round(_SURROUNDINGS * max(patch.region.height, patch.region.width))
             region = patch.region.grown(margin, (rgb.shape[1], rgb.shape[2]))
-            wider.append((region, region.of(rgb).float().clone()))
+            wider.append((region, region.of(self._grain_source[:3]).float().clone()))
         return wider
 
     def _add_grain(
-        self, rgb: Tensor, region: Region, original: Tensor, face: Region, share: Tensor, i: int
+        self, rgb: Tensor, region: Region, original: Tensor, face: Region, bare: Tensor, i: int
     ) -> None:
         pasted = region.of(rgb)
         mask = torch.zeros(pasted.shape[1:], device=pasted.device)
-        face.relative_to(region).of(mask).copy_(share)
+        face.relative_to(region).of(mask).copy_(bare)
         seed = self._seed * _MAX_FACES_PER_SEED + i
         pasted.copy_(match_grain(pasted.float(), original, mask, self._settings.grain, seed))
 

@@ -9,8 +9,8 @@ from ..errors import TensorSpecError
 from ..faces.faces import Faces
 from .alignment import Template, align_faces, invert_affine
 from .masks import Padding, box_mask, ellipse_mask, intersect
-from .resampling import footprint, pixel_centres, shift_target, warp
-from .settings import MaskShape
+from .resampling import footprint, pixel_centres, warp_mask
+from .settings import BlendSettings, MaskShape
 
 
 def shape_mask(points: Tensor, shape: MaskShape | str, padding: Padding, feather: float) -> Tensor:
@@ -18,6 +18,13 @@ def shape_mask(points: Tensor, shape: MaskShape | str, padding: Padding, feather
     if MaskShape(shape) is MaskShape.ELLIPSE:
         return ellipse_mask(points, padding, feather)
     return box_mask(points, padding, feather)
+
+
+def crop_mask(size: int, settings: BlendSettings, device: torch.device | str) -> Tensor:
+    """The mask of the settings' shape over a whole crop: (size, size) float32."""
+    centres = (torch.arange(size, device=device) + 0.5) / size
+    points = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
+    return shape_mask(points, settings.shape, settings.padding, settings.feather)
 
 
 def face_masks(
@@ -65,10 +72,8 @@ def face_masks(
         points = pixel_centres(region, image_to_crop[i], faces.device)
         mask = shape_mask(points, shape, padding, feather)
         if crop_masks is not None:
-            to_pixels = shift_target(image_to_crop[i], region) * crop_masks.shape[-1]
-            crop_mask = crop_masks[i : i + 1].to(mask)
-            parsed = warp(crop_mask, to_pixels, region.height, region.width)[0]
-            mask = intersect(mask, parsed.clamp(0, 1))
+            parsed = warp_mask(crop_masks[i].to(mask), 1, image_to_crop[i], region)
+            mask = intersect(mask, parsed)
         here = region.of(masks[image])
         here.copy_(torch.maximum(here, mask))
     return masks

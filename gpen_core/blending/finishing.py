@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from .color_match import match_color
 from .detail import blend_detail
-from .face_mask import shape_mask
+from .face_mask import crop_mask
 from .settings import BlendSettings
 
 
@@ -23,9 +22,6 @@ def finish_crops(before: Tensor, after: Tensor, settings: BlendSettings) -> Tens
         As ``after``; ``after`` itself where both are off.
     """
     if settings.color > 0:
-        size = after.shape[-1]
-        centres = (torch.arange(size, device=after.device) + 0.5) / size
-        points = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
-        weights = shape_mask(points, settings.shape, settings.padding, settings.feather)
+        weights = crop_mask(after.shape[-1], settings, after.device)
         after = match_color(after, before, weights.expand(len(after), -1, -1), settings.color)
     return blend_detail(after, before, settings.detail_size, settings.detail)

@@ -142,6 +142,22 @@ def warp(source: Tensor, target_to_source: Tensor, height: int, width: int) -> T
     return bands[0] if len(bands) == 1 else torch.cat(bands, dim=1)
 
 
+def warp_mask(crop_mask: Tensor, crop_size: int, image_to_crop: Tensor, region: Region) -> Tensor:
+    """Bring a mask over a crop to the image's pixels.
+
+    Args:
+        crop_mask: (K, K) floating in [0, 1] over the whole crop; K may differ from its size.
+        crop_size: Of the crop that the matrix leads to, in pixels.
+        image_to_crop: (2, 3) float64 on the CPU.
+        region: Of the image.
+
+    Returns:
+        (region.height, region.width) float32 in [0, 1] on the mask's device.
+    """
+    to_mask = shift_target(image_to_crop, region) * (crop_mask.shape[-1] / crop_size)
+    return warp(crop_mask[None].float(), to_mask, region.height, region.width)[0].clamp_(0, 1)
+
+
 def crop_image(
     image: Tensor, image_to_crop: Tensor, size: int, device: torch.device | str
 ) -> Tensor:

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from comfy_server import ComfyServer
+from comfy_server import PACK_NAME, ComfyServer
+from environment import REPOSITORY
 from gpen_core.blending.parsing import FaceParser
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY, save_checkpoint
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict, random_state_dict
 from support.hostile import Bomb
+
+STAND_INS = Path(__file__).resolve().parents[1] / "support" / "packs"
 
 
 def doubling_upscale_model() -> dict[str, torch.Tensor]:
@@ -66,8 +69,18 @@ def synthetic_models(tmp_path_factory, bomb_marker) -> Path:
 
 @pytest.fixture(scope="session")
 def comfy(synthetic_models) -> Iterator[ComfyServer]:
-    """A running ComfyUI with the pack, on the CPU, with synthetic and GPEN_MODELS_DIR's models."""
-    named = os.environ.get("GPEN_MODELS_DIR")
-    models = [synthetic_models, *([Path(named)] if named else [])]
-    with ComfyServer(models=models, variables={"GPEN_DOWNLOAD": "0"}) as server:
+    """A running ComfyUI with the pack, on the CPU, with synthetic and GPEN_MODELS_DIR's models.
+
+    Stand-ins for ReActor and VideoHelperSuite are in it too.
+    """
+    models = os.environ.get("GPEN_MODELS_DIR")
+    with ComfyServer(
+        models=[synthetic_models, *([Path(models)] if models else [])],
+        packs={
+            PACK_NAME: REPOSITORY,
+            "comfyui-reactor": STAND_INS / "reactor",
+            "comfyui-videohelpersuite": STAND_INS / "video_helper",
+        },
+        variables={"GPEN_DOWNLOAD": "0"},
+    ) as server:
         yield server

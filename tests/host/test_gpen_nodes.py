@@ -7,6 +7,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from support.defaulting_server import DefaultingServer
+
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -19,6 +21,7 @@ NODE_IDS = [
     "GPEN_RestoreCrops",
     "GPEN_PasteFaces",
     "GPEN_FaceMask",
+    "GPEN_BlendSwap",
 ]
 
 # Around the astronaut's face; the crop's mask lies inside it.
@@ -44,41 +47,9 @@ def save(source: list) -> dict:
     return {"class_type": "SaveImage", "inputs": {"images": source, "filename_prefix": "test"}}
 
 
-class DefaultingServer:
-    """A server whose prompts need to name only the widgets that they set."""
-
-    def __init__(self, server) -> None:
-        self._server = server
-        self._schemas = server.object_info()
-
-    def __getattr__(self, name):
-        return getattr(self._server, name)
-
-    def queue(self, prompt: dict) -> str:
-        return self._server.queue({key: self._defaulted(node) for key, node in prompt.items()})
-
-    def run(self, prompt: dict):
-        return self._server.run({key: self._defaulted(node) for key, node in prompt.items()})
-
-    def _defaulted(self, node: dict) -> dict:
-        required = self._schemas[node["class_type"]]["input"].get("required", {})
-        defaults = {
-            name: spec[1]["default"]
-            for name, spec in required.items()
-            if len(spec) > 1 and "default" in spec[1]
-        }
-        return {**node, "inputs": {**defaults, **node["inputs"]}}
-
-
 @pytest.fixture(scope="module")
 def comfy(comfy):
     return DefaultingServer(comfy)
-
-
-def error_of(comfy, prompt: dict) -> dict:
-    result = comfy.wait(comfy.queue(prompt))
-    assert result.status == "error"
-    return result.error
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +255,7 @@ def test_a_missing_parser_is_named_with_its_source(comfy, astronaut_name):
     inputs = {"image": ["image", 0], "faces": ["detect", 0], "parser": "parsenet"}
     prompt["mask"] = {"class_type": "GPEN_FaceMask", "inputs": inputs}
     prompt["restore"]["inputs"]["mask"] = ["mask", 0]
-    message = error_of(comfy, prompt)["exception_message"]
+    message = comfy.error_of(prompt)["exception_message"]
     assert "parsing_parsenet.pth" in message
     assert "releases/download/v0.2.2" in message
 
@@ -426,7 +397,7 @@ def test_crops_of_no_face_quietly_stop_the_nodes_behind_them(comfy, faceless_nam
 
 
 def test_a_missing_checkpoint_is_named_with_its_folder_and_its_source(comfy, astronaut_name):
-    error = error_of(comfy, graph(astronaut_name, "GPEN-BFR-2048.onnx"))
+    error = comfy.error_of(graph(astronaut_name, "GPEN-BFR-2048.onnx"))
     message = error["exception_message"]
     assert "GPEN-BFR-2048.onnx" in message
     assert "facerestore_models" in message
@@ -435,7 +406,7 @@ def test_a_missing_checkpoint_is_named_with_its_folder_and_its_source(comfy, ast
 
 
 def test_a_missing_detector_is_named_with_its_folder_and_its_source(comfy, astronaut_name):
-    error = error_of(comfy, graph(astronaut_name, detector="retinaface_resnet50"))
+    error = comfy.error_of(graph(astronaut_name, detector="retinaface_resnet50"))
     message = error["exception_message"]
     assert "detection_Resnet50_Final.pth" in message
     assert "facedetection" in message
@@ -453,7 +424,7 @@ def test_a_missing_detector_is_named_with_its_folder_and_its_source(comfy, astro
 def test_a_file_that_cannot_be_used_is_refused_by_name(
     comfy, astronaut_name, bomb_marker, name, exception, said
 ):
-    error = error_of(comfy, graph(astronaut_name, name))
+    error = comfy.error_of(graph(astronaut_name, name))
     assert error["exception_type"].endswith(exception)
     assert name in error["exception_message"]
     assert said in error["exception_message"]

@@ -5,6 +5,7 @@ import pytest
 
 from gpen_core import BlendSettings
 from gpen_core.blending.parsing import FaceRegion
+from gpen_core.swaps.settings import SwapSettings
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def test_node_ids_are_the_permanent_ones(node_classes):
         "GPEN_RestoreCrops",
         "GPEN_PasteFaces",
         "GPEN_FaceMask",
+        "GPEN_BlendSwap",
     ]
 
 
@@ -43,6 +45,7 @@ def test_schemas_are_valid_and_inputs_are_the_parameters_of_execute(node_classes
         gathered = {
             "blending": set(BlendSettings.__dataclass_fields__),
             "regions": {region.value for region in FaceRegion},
+            "influences": set(SwapSettings.__dataclass_fields__) - {"shape", "padding", "feather"},
         }
         assert rest == gathered.get(list(parameters)[-1], set()), schema.node_id
         optional = {name for name, p in parameters.items() if p.default is not p.empty}

@@ -1,0 +1,369 @@
+"""After a face swap: original and swapped IMAGE -> the swap, restored and blended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..gpen_core import Faces
+from ..gpen_core.blending.parsing import PARSER_NAMES
+from ..gpen_core.faces.clip import steady_faces
+from ..gpen_core.swaps.blend import SwapResult, blend_swap
+from ..gpen_core.swaps.frames import fill_in_dropped, is_withheld, match_frames
+from ..gpen_core.swaps.settings import SwapSettings
+from .host import (
+    check_interrupt,
+    faces_at_once,
+    fit_masks,
+    load_network_on_device,
+    load_parser_on_device,
+    progress_bar,
+    show_text,
+    to_channels_first,
+    to_channels_last,
+)
+from .report import count_text, crop_outputs, model_text
+from .types import (
+    CATEGORY,
+    GpenFacesSocket,
+    GpenModelSocket,
+    HostedModel,
+    ReactorFaceModelSocket,
+)
+from .widgets import (
+    detector_inputs,
+    find_faces,
+    output_crops_input,
+    smoothing_input,
+    template_input,
+)
+
+_DEFAULTS = SwapSettings()
+_NO_PARSER = "none"
+_NAME = "Blend Swap (GPEN)"
+
+
+class DroppedFrames(str, Enum):
+    """What becomes of frames that the swap left out."""
+
+    FILL_IN = "fill in from original"
+    LEAVE_OUT = "leave out"
+
+
+class GpenBlendSwap(io.ComfyNode):
+    """Restore what a swap changed. The work is done in gpen_core; this class adapts sockets."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Sockets and widgets."""
+        return io.Schema(
+            node_id="GPEN_BlendSwap",
+            display_name=_NAME,
+            category=CATEGORY,
+            description=(
+                "For after a face swap such as ReActor's, with its own restoration off. Finds the "
+                "faces that the swap changed, restores only those, and gives them the light and "
+                "grain of the original. What the swap did not touch stays as it was, to the bit."
+            ),
+            inputs=[
+                io.Image.Input(
+                    "original",
+                    tooltip=(
+                        "The image or batch before the swap: ReActor's ORIGINAL_IMAGE, or what it "
+                        "was given. Resized to the swapped image if need be."
+                    ),
+                ),
+                io.Image.Input(
+                    "swapped", tooltip="The same after the swap: ReActor's SWAPPED_IMAGE."
+                ),
+                GpenModelSocket.Input("model", tooltip="Network from the Load GPEN Model node."),
+                *_influence_inputs(),
+                template_input(),
+                *detector_inputs(),
+                smoothing_input(),
+                io.Combo.Input(
+                    "dropped_frames",
+                    options=DroppedFrames,
+                    default=DroppedFrames.FILL_IN,
+                    tooltip=(
+                        "ReActor leaves out frames that its filter flags. fill in from original: "
+                        "they come out as they were, so that a video keeps its length and sound. "
+                        "leave out: as many images as ReActor put out."
+                    ),
+                ),
+                output_crops_input(),
+                GpenFacesSocket.Input(
+                    "faces",
+                    optional=True,
+                    tooltip=(
+                        "Faces of the swapped image that may be restored, from Detect Faces "
+                        "(GPEN). Not connected: all that the detector finds there."
+                    ),
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip=(
+                        "1: the swap shows. 0: the original shows, where the swap covered a hand "
+                        "or a microphone. Resized to the image if need be."
+                    ),
+                ),
+                ReactorFaceModelSocket.Input(
+                    "face_model",
+                    optional=True,
+                    tooltip="ReActor's FACE_MODEL, handed on as it is.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "blended", display_name="image", tooltip="The swapped images, blended."
+                ),
+                io.Mask.Output(
+                    "changed_mask",
+                    display_name="mask",
+                    tooltip="Where the swapped images were changed: 1 inside, 0 outside.",
+                ),
+                io.Image.Output(
+                    "crops_before",
+                    display_name="faces before",
+                    tooltip="The swapped faces as they came. Needs output_crops.",
+                ),
+                io.Image.Output(
+                    "crops_after",
+                    display_name="faces after",
+                    tooltip="The same faces restored and matched. Needs output_crops.",
+                ),
+                ReactorFaceModelSocket.Output(
+                    "face_model_out",
+                    display_name="FACE_MODEL",
+                    tooltip="What came in as face_model.",
+                ),
+                io.Int.Output(
+                    "count",
+                    display_name="count",
+                    tooltip="Number of faces that the swap changed, in all images.",
+                ),
+                io.String.Output(
+                    "text", display_name="text", tooltip="What was done, or why nothing was."
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        original: Tensor | None,
+        swapped: Tensor,
+        model: HostedModel,
+        template: str,
+        parser: str,
+        detector: str,
+        detection_size: int,
+        threshold: float,
+        scales: str,
+        rotations: str,
+        min_face_size: int,
+        smoothing: float,
+        dropped_frames: str,
+        output_crops: bool,
+        faces: Faces | None = None,
+        mask: Tensor | None = None,
+        face_model: Any | None = None,
+        **influences: Any,
+    ) -> io.NodeOutput:
+        """Blend the swap; ComfyUI gives None for an original that ReActor did not put out."""
+        started = time.monotonic()
+        images = to_channels_first(swapped)
+        reason = _nothing_swapped(original, images)
+        if reason or original is None:
+            result = SwapResult(images, torch.zeros(swapped.shape[:3]), Faces.empty())
+            return cls._output(result, reason, face_model, output_crops)
+
+        originals = to_channels_first(original)
+        frames = match_frames(originals, images)
+        if faces is None:
+            faces = find_faces(
+                images, detector, detection_size, threshold, scales, rotations, min_face_size
+            )
+        faces = steady_faces(faces, len(images), smoothing)
+        result = blend_swap(
+            originals,
+            images,
+            load_network_on_device(model),
+            faces,
+            frames=frames,
+            template=template,
+            settings=SwapSettings(**influences),
+            user_masks=_masks_of_frames(mask, frames, len(originals), images),
+            parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
+            max_batch=faces_at_once(model),
+            keep_crops=output_crops,
+            on_progress=progress_bar(len(faces)),
+            check_interrupt=check_interrupt,
+        )
+        seconds = time.monotonic() - started
+        text = _describe(model, len(result.faces), len(faces), len(images), seconds)
+        dropped = sorted(set(range(len(originals))) - set(frames))
+        if dropped:
+            is_filled = dropped_frames == DroppedFrames.FILL_IN.value
+            if is_filled:
+                filled = fill_in_dropped(result.images, result.masks, originals, frames)
+                result = replace(result, images=filled[0], masks=filled[1])
+            text += f" {_describe_dropped(dropped, is_filled=is_filled)}"
+        return cls._output(result, text, face_model, output_crops)
+
+    @classmethod
+    def _output(
+        cls, result: SwapResult, text: str, face_model: Any | None, output_crops: bool
+    ) -> io.NodeOutput:
+        show_text(text, cls.hidden.unique_id)
+        return io.NodeOutput(
+            to_channels_last(result.images),
+            result.masks,
+            *crop_outputs(result.crops, result.blended_crops, _NAME, wanted=output_crops),
+            face_model,
+            len(result.faces),
+            text,
+            ui=ui.PreviewText(text),
+        )
+
+
+def _influence_inputs() -> list[io.Input]:
+    """What each picture gives; the ids are fields of ``SwapSettings``, but for ``parser``."""
+    return [
+        io.Float.Input(
+            "restore",
+            default=_DEFAULTS.restore,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="Share of the restoration. 0: the face as it was swapped. 1: all restored.",
+        ),
+        io.Float.Input(
+            "detail",
+            default=_DEFAULTS.detail,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip=(
+                "Keeps the likeness of the swap: how far shapes come from it and only fine detail "
+                "from the restoration. 0: all from the restoration. 1: fine detail only."
+            ),
+        ),
+        io.Float.Input(
+            "detail_size",
+            default=_DEFAULTS.detail_size,
+            min=0.01,
+            max=0.5,
+            step=0.01,
+            tooltip=(
+                "What counts as fine detail, as a fraction of the crop. 0.02: pores and lashes. "
+                "0.1: eyes and lips too. 0.5: everything but the light."
+            ),
+        ),
+        io.Float.Input(
+            "color",
+            default=_DEFAULTS.color,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip=(
+                "How far the face takes over the light and colours of the original's face. 0: as "
+                "swapped. 1: matched."
+            ),
+        ),
+        io.Float.Input(
+            "grain",
+            default=_DEFAULTS.grain,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip=(
+                "How much of the noise around the original's face is put onto the swapped one. 0: "
+                "smooth. 1: as grainy as its surroundings."
+            ),
+        ),
+        io.Float.Input(
+            "keep",
+            default=_DEFAULTS.keep,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip=(
+                "How much of the original comes back where mask or parser exclude the swap. 0: "
+                "none. 1: all. Without either it does nothing."
+            ),
+        ),
+        io.Combo.Input(
+            "parser",
+            options=[_NO_PARSER, *PARSER_NAMES],
+            default=_NO_PARSER,
+            tooltip=(
+                "Network that tells, in the original, hair, glasses, hats and hands from the face, "
+                "so that they come from the original. Read from models/facedetection. bisenet is "
+                "faster, parsenet finer. none: only the mask excludes anything."
+            ),
+        ),
+        io.Float.Input(
+            "margin",
+            default=_DEFAULTS.margin,
+            min=0.0,
+            max=0.5,
+            step=0.01,
+            tooltip=(
+                "How far beyond what the swap touched the face may change, as a fraction of the "
+                "crop. 0: not at all. 0.5: the whole crop. Raise it if an edge shows."
+            ),
+        ),
+    ]
+
+
+def _nothing_swapped(original: Tensor | None, swapped: Tensor) -> str:
+    """Why there is nothing to do; empty if there may be."""
+    if original is None:
+        return (
+            "Nothing was swapped: no original came in, as when ReActor is switched off. The image "
+            "is passed through as it is."
+        )
+    if is_withheld(swapped):
+        return (
+            "Nothing to restore: the swap is one black image of 512 pixels, which ReActor returns "
+            "when its filter has flagged every frame. It is passed through as it is."
+        )
+    return ""
+
+
+def _masks_of_frames(
+    mask: Tensor | None, frames: list[int], n_originals: int, images: Tensor
+) -> Tensor | None:
+    """One mask for each swapped frame, also where there is one for each original."""
+    if mask is not None and mask.ndim == 3 and len(mask) == n_originals != len(images):
+        mask = mask[frames]
+    return fit_masks(mask, images)
+
+
+def _describe(
+    model: HostedModel, n_swapped: int, n_faces: int, n_images: int, seconds: float
+) -> str:
+    if not n_faces:
+        return "No face found in the swapped image: nothing is changed. Lower the threshold."
+    if not n_swapped:
+        return f"The swap changed none of the {count_text(n_faces, n_images)}: it stays as it is."
+    done = "Restored" if not model.notice else "Nothing was restored, only blended:"
+    of = "" if n_swapped == n_faces else f", of {n_faces} found,"
+    faces = count_text(n_swapped, n_images).replace("face", "swapped face", 1)
+    return f"{done} {faces}{of} {model_text(model, seconds)}. {model.notice}".strip()
+
+
+def _describe_dropped(dropped: list[int], *, is_filled: bool) -> str:
+    shown = ", ".join(map(str, dropped[:8])) + (", ..." if len(dropped) > 8 else "")
+    frames = f"frame {shown}" if len(dropped) == 1 else f"{len(dropped)} frames ({shown})"
+    done = "filled in from the original" if is_filled else "left out"
+    return f"The swap had dropped {frames}: {done}."

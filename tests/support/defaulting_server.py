@@ -1,0 +1,33 @@
+"""A server whose prompts need to name only the widgets that they set."""
+
+
+class DefaultingServer:
+    """Fills the defaults of all other widgets in."""
+
+    def __init__(self, server) -> None:
+        self._server = server
+        self._schemas = server.object_info()
+
+    def __getattr__(self, name):
+        return getattr(self._server, name)
+
+    def queue(self, prompt: dict) -> str:
+        return self._server.queue({key: self._defaulted(node) for key, node in prompt.items()})
+
+    def run(self, prompt: dict):
+        return self._server.run({key: self._defaulted(node) for key, node in prompt.items()})
+
+    def error_of(self, prompt: dict) -> dict:
+        """What a prompt that must fail fails with."""
+        result = self.wait(self.queue(prompt))
+        assert result.status == "error"
+        return result.error
+
+    def _defaulted(self, node: dict) -> dict:
+        required = self._schemas[node["class_type"]]["input"].get("required", {})
+        defaults = {
+            name: spec[1]["default"]
+            for name, spec in required.items()
+            if len(spec) > 1 and "default" in spec[1]
+        }
+        return {**node, "inputs": {**defaults, **node["inputs"]}}
