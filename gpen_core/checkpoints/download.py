@@ -282,7 +282,7 @@ class _Transfer:
         expected = self.model.n_bytes
         if total is not None and (total > self.limit or (expected and total != expected)):
             wanted = f"{expected}" if expected else f"at most {self.limit}"
-            self._discard()
+            # What has come before is kept: this may be the login page of a hotel.
             raise self.error(f"expected {wanted} bytes, got a file of {total}.")
         missing = (total or expected or 0) - offset + RESERVE_BYTES
         free = shutil.disk_usage(self.target.parent).free + (self._n_bytes() - offset)

@@ -40,6 +40,19 @@ def test_a_file_of_another_size_is_refused_before_it_is_fetched(site, folder):
     assert names_in(folder) == []
 
 
+def test_a_page_in_place_of_the_file_costs_nothing_of_what_has_come(site, folder):
+    def login(handler):
+        handler.head(200, Content_Length=5)
+        handler.wfile.write(b"login")
+
+    folder.mkdir()
+    (folder / f"{NAME}.part").write_bytes(CONTENT[:HALF])
+    site.script = [login]
+    with pytest.raises(DownloadError, match="got a file of 5"):
+        download(known(n_bytes=len(CONTENT)), folder, mirror=site.url)
+    assert (folder / f"{NAME}.part").read_bytes() == CONTENT[:HALF]
+
+
 @pytest.mark.parametrize("n_bytes", [None, HALF])
 def test_a_body_without_end_is_cut_off_at_the_limit(site, folder, monkeypatch, n_bytes):
     monkeypatch.setattr(module, "MAX_BYTES", HALF)

@@ -157,7 +157,10 @@ def test_a_detector_that_is_not_there_is_fetched_checked_and_used(
         known, sha256=hashlib.sha256(weights).hexdigest(), n_bytes=len(weights)
     )
     monkeypatch.setitem(models.DETECTOR_MODELS, name, here)
+    events = []
+    monkeypatch.setattr(models, "send_event", lambda *event: events.append(event))
     assert models.load_detector_on_device("auto").name == name
+    assert events == [("gpen.downloaded", {"filename": known.filename})]
     assert path.read_bytes() == weights
     n_requests = len(site.requests)
     models.load_detector_on_device("auto")
