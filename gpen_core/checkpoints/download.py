@@ -116,7 +116,7 @@ def download(
         DownloadError: There is only a page to get it from, the server refuses, the file is not the
             published one and was removed, or the disk is full or cannot be written.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()  # for messages, and if the current folder changes
     target = target_path(model.filename, folder)
     if not model.is_downloadable:
         raise DownloadError(
