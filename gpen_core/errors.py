@@ -44,6 +44,14 @@ class CheckpointNotFoundError(GpenError, FileNotFoundError):
     """There is no file at the path."""
 
 
+class DownloadError(GpenError, OSError):
+    """A published file could not be had. The message says where to get it and where to put it."""
+
+
+class UnreachableError(DownloadError, ConnectionError):
+    """There is no network, or the other side does not answer."""
+
+
 class NonFiniteOutputError(GpenError, ArithmeticError):
     """The network returned NaN or infinity."""
 

@@ -8,8 +8,8 @@ from .blend_swap import GpenBlendSwap
 from .crops import GpenCropFaces, GpenPasteFaces, GpenRestoreCrops
 from .detect_faces import GpenDetectFaces
 from .face_mask import GpenFaceMask
-from .host import register_model_folders
 from .load_model import GpenLoadModel
+from .models import register_model_folders
 from .restore_faces import GpenRestoreFaces
 from .select_faces import GpenSelectFaces
 

@@ -22,12 +22,12 @@ from .host import (
     faces_at_once,
     fit_masks,
     load_network_on_device,
-    load_parser_on_device,
     progress_bar,
     show_text,
     to_channels_first,
     to_channels_last,
 )
+from .models import load_parser_on_device
 from .report import count_text, crop_outputs, model_text
 from .types import (
     CATEGORY,
@@ -307,8 +307,9 @@ def _influence_inputs() -> list[io.Input]:
             default=_NO_PARSER,
             tooltip=(
                 "Network that tells, in the original, hair, glasses, hats and hands from the face, "
-                "so that they come from the original. Read from models/facedetection. bisenet is "
-                "faster, parsenet finer. none: only the mask excludes anything."
+                "so that they come from the original. In models/facedetection, downloaded if it is "
+                "not there. bisenet is faster, parsenet finer. none: only the mask excludes "
+                "anything."
             ),
         ),
         io.Float.Input(

@@ -18,7 +18,8 @@ from ..gpen_core.blending.parsing import (
     parse_faces,
     region_mask,
 )
-from .host import check_interrupt, fit_masks, load_parser_on_device, progress_bar, to_channels_first
+from .host import check_interrupt, fit_masks, progress_bar, to_channels_first
+from .models import load_parser_on_device
 from .types import CATEGORY, GpenFacesSocket
 from .widgets import template_input
 
@@ -89,8 +90,8 @@ class GpenFaceMask(io.ComfyNode):
                     options=[_NO_PARSER, *PARSER_NAMES],
                     default=_NO_PARSER,
                     tooltip=(
-                        "Network that tells the regions of a face apart, read from "
-                        "models/facedetection. none: the shape alone."
+                        "Network that tells the regions of a face apart, in models/facedetection, "
+                        "downloaded if it is not there. none: the shape alone."
                     ),
                 ),
                 io.Float.Input(

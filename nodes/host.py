@@ -1,118 +1,27 @@
-"""Everything the pack asks of ComfyUI: folders, devices, memory, progress, interruption, layout."""
+"""What the pack asks of ComfyUI, but for model files: memory, progress, interruption, layout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import comfy.model_management as mm
 import comfy.utils
-import folder_paths
 import torch
 import torch.nn.functional as F
 from comfy.model_patcher import ModelPatcher
+from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor, nn
 
-from ..gpen_core import FaceDetector, GpenGenerator, load_detector, load_model
-from ..gpen_core.blending.parsing import FaceParser, load_parser
-from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES, read_notice
-from ..gpen_core.checkpoints.registry import DETECTOR_MODELS, GPEN_MODELS, PARSER_MODELS, KnownModel
-from ..gpen_core.errors import CheckpointError, CheckpointNotFoundError, TensorSpecError
+from ..gpen_core import GpenGenerator
+from ..gpen_core.errors import TensorSpecError
 from .types import HostedModel
-
-CHECKPOINT_FOLDERS = ("facerestore_models", "gpen")
-DETECTION_FOLDER = "facedetection"
 
 AUTO = "auto"
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 _MAX_FACES_AT_ONCE = 16
 _SHARE_OF_FREE_MEMORY = 0.7
-
-
-def register_model_folders() -> None:
-    """Add the folders to ComfyUI's, beside what users and other packs have added."""
-    for name in (*CHECKPOINT_FOLDERS, DETECTION_FOLDER):
-        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
-
-
-def list_checkpoints() -> list[str]:
-    """Names to choose from: GPEN-like files on disk, other files, known models not on disk."""
-    found = {
-        name
-        for folder in CHECKPOINT_FOLDERS
-        for name in folder_paths.get_filename_list(folder)
-        if name.lower().endswith(CHECKPOINT_SUFFIXES)
-    }
-    known = [model.filename for model in GPEN_MODELS]
-
-    def rank(name: str) -> tuple[bool, str]:
-        return ("gpen" not in name.lower() and name not in known, name.lower())
-
-    return [*sorted(found, key=rank), *(name for name in known if name not in found)]
-
-
-def checkpoint_path(name: str) -> Path:
-    """Where a checkpoint of ``list_checkpoints`` lies.
-
-    Raises:
-        CheckpointNotFoundError: Nowhere.
-    """
-    return _find_file(name, CHECKPOINT_FOLDERS, _known_checkpoint(name))
-
-
-def _known_checkpoint(name: str) -> KnownModel | None:
-    return next((model for model in GPEN_MODELS if model.filename == name), None)
-
-
-def choose_detector(choice: str) -> str:
-    """The detector of a widget's value; ``auto`` is the best one whose file is there."""
-    if choice != AUTO:
-        return choice
-    by_quality = list(DETECTOR_MODELS)
-    for name in by_quality:
-        if folder_paths.get_full_path(DETECTION_FOLDER, DETECTOR_MODELS[name].filename):
-            return name
-    return by_quality[0]  # whose absence is then reported
-
-
-def auxiliary_path(known: KnownModel) -> Path:
-    """Where the weights of a detector or parser lie.
-
-    Raises:
-        CheckpointNotFoundError: Nowhere.
-    """
-    return _find_file(known.filename, (DETECTION_FOLDER,), known)
-
-
-def _find_file(name: str, folders: tuple[str, ...], known: KnownModel | None) -> Path:
-    for folder in folders:
-        path = folder_paths.get_full_path(folder, name)
-        if path is not None:
-            return Path(path)
-    searched = [path for folder in folders for path in folder_paths.get_folder_paths(folder)]
-    remedy = (
-        f"Get it from {known.url} and put it into {searched[0]}"
-        if known is not None
-        else "Put the file back, or choose another"
-    )
-    raise CheckpointNotFoundError(
-        f"{name}: expected in {' or '.join(searched)}, found in none. {remedy}; "
-        "then press R in ComfyUI to refresh the list."
-    )
-
-
-@contextmanager
-def _locating(path: Path, known: KnownModel | None) -> Iterator[None]:
-    """Add to errors of reading a file where it lies, and where to get it if that is known."""
-    try:
-        yield
-    except CheckpointError as error:
-        source = f" It can be had from {known.url}." if known is not None else ""
-        raise type(error)(f"{error} The file is {path}.{source}") from error
 
 
 def choose_dtype(choice: str, device: torch.device) -> torch.dtype:
@@ -131,33 +40,8 @@ def dtype_name(dtype: torch.dtype) -> str:
     return next(name for name, value in DTYPES.items() if value == dtype)
 
 
-def host_model(name: str, dtype_choice: str) -> HostedModel:
-    """Load a checkpoint and hand it to ComfyUI's memory management."""
-    device = mm.get_torch_device()
-    path = checkpoint_path(name)
-    with _locating(path, _known_checkpoint(name)):
-        network = load_model(path, dtype=choose_dtype(dtype_choice, device))
-    patcher = ModelPatcher(network, device, mm.unet_offload_device())
-    return HostedModel(name, read_notice(path), patcher)
-
-
-@lru_cache(maxsize=4)
-def _host_file(
-    load: Callable[[str, Path], nn.Module], name: str, path: Path, _modified_ns: int
-) -> ModelPatcher:
-    """A small network in ComfyUI's memory management; read from disk once."""
-    return ModelPatcher(load(name, path), mm.get_torch_device(), mm.unet_offload_device())
-
-
-def _auxiliary(
-    load: Callable[[str, Path], nn.Module], name: str, known: KnownModel
-) -> ModelPatcher:
-    path = auxiliary_path(known)
-    with _locating(path, known):
-        return _host_file(load, name, path, path.stat().st_mtime_ns)
-
-
-def _load(patcher: ModelPatcher, memory_required: int) -> nn.Module:
+def load_on_device(patcher: ModelPatcher, memory_required: int) -> nn.Module:
+    """A network in ComfyUI's memory management, on the device it computes on."""
     # The networks are small and their layers are not ComfyUI's, which alone can stay offloaded in
     # part: load them whole. --novram loads nothing by itself, so that is made up for here.
     mm.load_models_gpu([patcher], memory_required=memory_required, force_full_load=True)
@@ -165,26 +49,9 @@ def _load(patcher: ModelPatcher, memory_required: int) -> nn.Module:
     return model.to(patcher.load_device)
 
 
-def load_detector_on_device(choice: str) -> FaceDetector:
-    """The detector of a widget's value, on the device it computes on."""
-    name = choose_detector(choice)
-    patcher = _auxiliary(load_detector, name, DETECTOR_MODELS[name])
-    detector = _load(patcher, memory_required=2**29)
-    assert isinstance(detector, FaceDetector)
-    return detector
-
-
-def load_parser_on_device(name: str) -> FaceParser:
-    """A face parser, on the device it computes on."""
-    patcher = _auxiliary(load_parser, name, PARSER_MODELS[name])
-    parser = _load(patcher, memory_required=2**31)
-    assert isinstance(parser, FaceParser)
-    return parser
-
-
 def load_network_on_device(model: HostedModel) -> GpenGenerator:
     """The network, on the device it computes on, with memory free for one face at least."""
-    network = _load(model.patcher, memory_required=model.network.activation_bytes())
+    network = load_on_device(model.patcher, memory_required=model.network.activation_bytes())
     assert isinstance(network, GpenGenerator)
     return network
 
@@ -217,6 +84,19 @@ def show_text(text: str, node_id: str | None) -> None:
     """Show a line of text in the node."""
     if node_id is not None and PromptServer.instance is not None:
         PromptServer.instance.send_progress_text(text, node_id)
+
+
+def show_text_in_running_node(text: str) -> None:
+    """Show a line of text in the node that is being executed."""
+    context = get_executing_context()
+    show_text(text, None if context is None else context.node_id)
+
+
+def send_event(name: str, data: Mapping[str, str]) -> None:
+    """Tell every open web page."""
+    server = getattr(PromptServer, "instance", None)  # not there before the server is
+    if server is not None:
+        server.send_sync(name, data)
 
 
 def to_channels_first(image: Tensor) -> Tensor:

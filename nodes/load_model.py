@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .host import AUTO, DTYPES, checkpoint_path, host_model, list_checkpoints
+from .host import AUTO, DTYPES
+from .models import (
+    absent_checkpoints,
+    downloads_are_allowed,
+    find_checkpoint,
+    host_model,
+    list_checkpoints,
+)
 from .types import CATEGORY, GpenModelSocket
 
 
@@ -14,6 +21,17 @@ class GpenLoadModel(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Sockets and widgets."""
+        model_name = io.Combo.Input(
+            "model_name",
+            options=list_checkpoints(),
+            tooltip=(
+                "Checkpoint file in models/facerestore_models or models/gpen. Published models "
+                "that are not there yet stand at the end of the list; choosing one downloads it."
+            ),
+        )
+        # For the web page, which shows the notes: the values stay plain file names, so that a
+        # saved workflow holds before and after the file has come.
+        model_name.extra_dict = {"gpen_absent": absent_checkpoints()}
         return io.Schema(
             node_id="GPEN_LoadModel",
             display_name="Load GPEN Model",
@@ -23,15 +41,7 @@ class GpenLoadModel(io.ComfyNode):
                 "variant are read off the weights; the file's name does not matter."
             ),
             inputs=[
-                io.Combo.Input(
-                    "model_name",
-                    options=list_checkpoints(),
-                    tooltip=(
-                        "Checkpoint file in models/facerestore_models or models/gpen. Published "
-                        "models that are not there yet stand at the end of the list; choosing one "
-                        "tells where to get it."
-                    ),
-                ),
+                model_name,
                 io.Combo.Input(
                     "dtype",
                     options=[AUTO, *DTYPES],
@@ -39,6 +49,17 @@ class GpenLoadModel(io.ComfyNode):
                     tooltip=(
                         "Precision of the network. auto: fp16 or bf16 where the device is fast "
                         "at it, else fp32. fp32 is the most exact and takes twice the memory."
+                    ),
+                ),
+                io.Boolean.Input(
+                    "download",
+                    default=downloads_are_allowed(),
+                    optional=True,
+                    tooltip=(
+                        "Whether a published model that is not on disk is downloaded into "
+                        "models/facerestore_models when the workflow runs. Off: the node says "
+                        "where to get it. The environment variable GPEN_DOWNLOAD=0 turns it off "
+                        "for all nodes."
                     ),
                 ),
             ],
@@ -52,14 +73,14 @@ class GpenLoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, model_name: str, dtype: str) -> tuple[str, int]:
+    def fingerprint_inputs(
+        cls, model_name: str, dtype: str, download: bool = True
+    ) -> tuple[str, int]:
         """Load again when the file has changed."""
-        try:
-            return dtype, checkpoint_path(model_name).stat().st_mtime_ns
-        except FileNotFoundError:
-            return dtype, 0  # execute says what is missing
+        path = find_checkpoint(model_name)
+        return dtype, path.stat().st_mtime_ns if path else 0
 
     @classmethod
-    def execute(cls, model_name: str, dtype: str) -> io.NodeOutput:
+    def execute(cls, model_name: str, dtype: str, download: bool = True) -> io.NodeOutput:
         """Load the model."""
-        return io.NodeOutput(host_model(model_name, dtype))
+        return io.NodeOutput(host_model(model_name, dtype, download))

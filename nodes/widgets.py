@@ -9,7 +9,8 @@ from ..gpen_core import BlendSettings, Faces, FineGrain, MaskShape, Template
 from ..gpen_core.checkpoints.registry import DETECTOR_MODELS
 from ..gpen_core.faces.detection import DEFAULT_DETECTION_SIZE, DEFAULT_THRESHOLD
 from ..gpen_core.faces.face_search import Rotations, Scales, search_faces
-from .host import AUTO, check_interrupt, load_detector_on_device, progress_bar
+from .host import AUTO, check_interrupt, progress_bar
+from .models import load_detector_on_device
 
 _DEFAULTS = BlendSettings()
 
@@ -22,9 +23,9 @@ def detector_inputs() -> list[io.Input]:
             options=[AUTO, *DETECTOR_MODELS],
             default=AUTO,
             tooltip=(
-                "RetinaFace variant, read from models/facedetection. resnet50 (109 MB) misses "
-                "fewer faces, mobile0.25 (1.8 MB) is faster. auto: resnet50 if its file is "
-                "there, else mobile0.25."
+                "RetinaFace variant in models/facedetection, downloaded if it is not there. "
+                "resnet50 (109 MB) misses fewer faces, mobile0.25 (1.8 MB) is faster. auto: "
+                "resnet50 if its file is there, else mobile0.25."
             ),
         ),
         io.Int.Input(

@@ -31,7 +31,7 @@ from model_files import (
     DOWNLOADABLE,
     DownloadError,
     UnreachableError,
-    download,
+    fetch,
     find_checkpoint,
     find_detector,
     models_folders,
@@ -121,7 +121,7 @@ def _ensure_checkpoint() -> Path | None:
             break
         print(f"Downloading {model.filename} (285 MB) ...", flush=True)
         try:
-            checkpoint = download(model, CHECKPOINT_FOLDERS[0])
+            checkpoint = fetch(model, CHECKPOINT_FOLDERS[0])
         except UnreachableError:
             print("No connection; going on without.")
             break
@@ -136,7 +136,7 @@ def _ensure_detector() -> None:
         return
     print(f"Downloading {DETECTOR.filename} (2 MB) ...", flush=True)
     try:
-        download(DETECTOR, DETECTION_FOLDER)
+        fetch(DETECTOR, DETECTION_FOLDER)
     except DownloadError as error:
         searched = " or ".join(
             str(folder / DETECTION_FOLDER) for folder in dict.fromkeys([*folders, DOWNLOAD_FOLDER])

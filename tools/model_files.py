@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import queue
 import re
 import sys
-import tempfile
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from environment import BUNDLED_HOST, REPOSITORY, WORK_FOLDER, host_folder
@@ -22,7 +15,10 @@ from environment import BUNDLED_HOST, REPOSITORY, WORK_FOLDER, host_folder
 sys.path.append(str(REPOSITORY))
 
 from gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES, NOTICE_KEY, save_checkpoint
+from gpen_core.checkpoints.download import MIRROR_VARIABLE, download
 from gpen_core.checkpoints.registry import DETECTOR_MODELS, GPEN_MODELS, KnownModel
+from gpen_core.errors import DownloadError as DownloadError
+from gpen_core.errors import UnreachableError as UnreachableError
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict
 
@@ -39,20 +35,7 @@ DOWNLOADABLE = tuple(
 DOWNLOAD_FOLDER = WORK_FOLDER / "models"
 """A models folder of our own, so that downloads change nobody else's."""
 
-# Bounds name resolution, connection and redirects together; the time lost without a network.
-CONNECT_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 30.0
-CHUNK_BYTES = 1 << 20
-
 _NOT_FOR_RESTORATION = re.compile(r"identity|color|inpaint|seg|parsing", re.IGNORECASE)
-
-
-class DownloadError(Exception):
-    """A file could not be had; nothing of it is left behind."""
-
-
-class UnreachableError(DownloadError):
-    """There is no network, or the other side does not answer."""
 
 
 def models_folders() -> list[Path]:
@@ -88,34 +71,14 @@ def find_detector(folders: Sequence[Path]) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def download(model: KnownModel, subfolder: str) -> Path:
-    """Download a published file into our own models folder and check its hash.
+def fetch(model: KnownModel, subfolder: str) -> Path:
+    """Download a published file into our own models folder.
 
     Raises:
-        UnreachableError: Nobody answered within ``CONNECT_TIMEOUT_S``.
-        DownloadError: The answer was an error, broke off, or has another hash.
+        DownloadError: It could not be had.
+        UnreachableError: Nobody answered.
     """
-    response = _open(model.url)
-    folder = DOWNLOAD_FOLDER / subfolder
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".download-")
-    partial = Path(name)
-    try:
-        with response, os.fdopen(handle, "wb") as out:
-            while chunk := response.read(CHUNK_BYTES):
-                digest.update(chunk)
-                out.write(chunk)
-        if digest.hexdigest() != model.sha256:
-            raise DownloadError(
-                f"{model.url}: expected SHA-256 {model.sha256}, got {digest.hexdigest()}. "
-                "This is not the published file; it was removed."
-            )
-        return partial.replace(folder / model.filename)
-    except (OSError, HTTPException) as error:
-        raise DownloadError(f"{model.url}: the download broke off ({error}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    return download(model, DOWNLOAD_FOLDER / subfolder, mirror=os.environ.get(MIRROR_VARIABLE))
 
 
 def write_identity_checkpoint(folder: Path) -> Path:
@@ -131,25 +94,3 @@ def write_identity_checkpoint(folder: Path) -> Path:
 def _named_size(file: Path) -> int:
     sizes = re.findall(r"(?<!\d)(?:256|512|1024|2048)(?!\d)", file.name)
     return max(map(int, sizes), default=0)
-
-
-def _open(url: str) -> HTTPResponse:
-    # urlopen's own timeout does not cover name resolution, which can take minutes offline.
-    answers: queue.SimpleQueue[HTTPResponse | Exception] = queue.SimpleQueue()
-
-    def connect() -> None:
-        try:
-            answers.put(urllib.request.urlopen(url, timeout=READ_TIMEOUT_S))  # noqa: S310 - https
-        except (OSError, HTTPException) as error:
-            answers.put(error)
-
-    threading.Thread(target=connect, daemon=True).start()
-    try:
-        answer = answers.get(timeout=CONNECT_TIMEOUT_S)
-    except queue.Empty:
-        raise UnreachableError(f"{url}: no answer within {CONNECT_TIMEOUT_S:.0f} s.") from None
-    if isinstance(answer, urllib.error.HTTPError):
-        raise DownloadError(f"{url}: status {answer.code} {answer.reason}.")
-    if isinstance(answer, Exception):
-        raise UnreachableError(f"{url}: {answer}")
-    return answer

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 _REACTOR = (
     "https://huggingface.co/datasets/Gourieff/ReActor/resolve/main/models/facerestore_models/"
@@ -28,6 +31,11 @@ class KnownModel:
     """Lower-case hexadecimal; None where nobody published it."""
     n_bytes: int | None = None
     license: str = GPEN_LICENSE
+
+    @property
+    def is_downloadable(self) -> bool:
+        """The address is that of the file; otherwise of a page that leads to it."""
+        return self.url.endswith("/" + self.filename)
 
 
 GPEN_MODELS = (
@@ -119,3 +127,27 @@ PARSER_MODELS = {
         license=FACEXLIB_LICENSE,
     ),
 }
+
+KNOWN_MODELS = (*GPEN_MODELS, *DETECTOR_MODELS.values(), *PARSER_MODELS.values())
+"""All of them; no two have the same name."""
+
+
+def find_known(filename: str) -> KnownModel | None:
+    """The published file of this name."""
+    return next((model for model in KNOWN_MODELS if model.filename == filename), None)
+
+
+def file_sha256(path: Path, check_interrupt: Callable[[], None] | None = None) -> str:
+    """The hash of a file, in lower-case hexadecimal.
+
+    Args:
+        path: Any file.
+        check_interrupt: Called now and then; what it raises ends the reading.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(2**22):
+            digest.update(block)
+            if check_interrupt is not None:
+                check_interrupt()
+    return digest.hexdigest()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.checkpoint import load_state_dict, read_notice
-from ..checkpoints.registry import GPEN_MODELS
+from ..checkpoints.registry import GPEN_MODELS, file_sha256
 from ..network.config import detect_config
 
 
@@ -42,7 +41,7 @@ def _describe(file: Path) -> dict[str, object]:
         "dtype": "/".join(
             sorted({str(v.dtype).removeprefix("torch.") for v in state_dict.values()})
         ),
-        "sha256": _sha256(file),
+        "sha256": file_sha256(file),
     }
     known = next((model for model in GPEN_MODELS if model.sha256 == found["sha256"]), None)
     found["published_as"] = known.filename if known else None
@@ -50,11 +49,3 @@ def _describe(file: Path) -> dict[str, object]:
     if notice:
         found["notice"] = notice
     return found
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -81,5 +81,6 @@ def comfy(synthetic_models) -> Iterator[ComfyServer]:
             "comfyui-reactor": STAND_INS / "reactor",
             "comfyui-videohelpersuite": STAND_INS / "video_helper",
         },
+        variables={"GPEN_DOWNLOAD": "0"},
     ) as server:
         yield server

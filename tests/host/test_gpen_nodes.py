@@ -402,6 +402,7 @@ def test_a_missing_checkpoint_is_named_with_its_folder_and_its_source(comfy, ast
     assert "GPEN-BFR-2048.onnx" in message
     assert "facerestore_models" in message
     assert "https://huggingface.co/" in message
+    assert "GPEN_DOWNLOAD=0" in message
 
 
 def test_a_missing_detector_is_named_with_its_folder_and_its_source(comfy, astronaut_name):

@@ -81,16 +81,6 @@ def test_workflow_nodes_exist_carry_a_note_and_do_not_overlap(comfy, name):
         assert apart, (one["type"], other["type"])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_workflow_names_where_its_model_comes_from(name):
-    (loader,) = [node for node in load(name)["nodes"] if node["type"] == "GPEN_LoadModel"]
-    (model,) = loader["properties"]["models"]
-    assert model["name"] == loader["widgets_values"][0]
-    assert model["url"].endswith(model["name"])
-    assert model["directory"] == "facerestore_models"
-    assert len(model["hash"]) == 64
-
-
 @pytest.mark.parametrize("name", ["restore_faces", "likeness"])
 def test_workflow_restores_the_face_and_nothing_else(comfy, astronaut, astronaut_name, name):
     prompt = prepared(comfy, name, astronaut_name)

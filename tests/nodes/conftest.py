@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from environment import REPOSITORY, host_folder
+from gpen_core.checkpoints.checkpoint import save_checkpoint
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import identity_state_dict
 
 PACK = "gpen_pack"
 
@@ -41,3 +44,31 @@ def pack():
 def host(pack):
     """The pack's own module around ComfyUI."""
     return sys.modules[f"{PACK}.nodes.host"]
+
+
+@pytest.fixture(scope="session")
+def models(pack):
+    """The pack's own module around model files."""
+    return sys.modules[f"{PACK}.nodes.models"]
+
+
+@pytest.fixture
+def folders(models, tmp_path, monkeypatch):
+    """ComfyUI's folder table with the pack's folders in it, of this test alone; no downloads."""
+    import folder_paths
+
+    monkeypatch.setenv("GPEN_DOWNLOAD", "0")
+    monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", {})
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    return folder_paths
+
+
+@pytest.fixture
+def hosted(folders, models, tmp_path):
+    """A checkpoint in ComfyUI's memory management."""
+    models.register_model_folders()
+    (tmp_path / "gpen").mkdir()
+    state_dict = identity_state_dict(GpenConfig(256, 1, 0.0625))
+    save_checkpoint(state_dict, tmp_path / "gpen" / "a.safetensors")
+    return models.host_model("a.safetensors", "auto", may_download=False)

@@ -4,64 +4,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from gpen_core.checkpoints.checkpoint import save_checkpoint
-from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import identity_state_dict
-
-CONFIG = GpenConfig(256, 1, 0.0625)
-
-
-@pytest.fixture
-def folders(pack, host, tmp_path, monkeypatch):
-    """ComfyUI's folder table with the pack's folders in it, of this test alone."""
-    import folder_paths
-
-    monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
-    monkeypatch.setattr(folder_paths, "folder_names_and_paths", {})
-    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    return folder_paths
-
-
-@pytest.fixture
-def hosted(folders, host, tmp_path):
-    """A checkpoint in ComfyUI's memory management."""
-    host.register_model_folders()
-    (tmp_path / "gpen").mkdir()
-    save_checkpoint(identity_state_dict(CONFIG), tmp_path / "gpen" / "a.safetensors")
-    return host.host_model("a.safetensors", "auto")
-
-
-def test_register_model_folders_keeps_what_is_registered(folders, host, tmp_path):
-    mine = str(tmp_path / "mine")
-    folders.add_model_folder_path("facerestore_models", mine)
-    host.register_model_folders()
-    host.register_model_folders()
-    paths = folders.get_folder_paths("facerestore_models")
-    assert paths == [mine, str(tmp_path / "facerestore_models")]
-    assert folders.get_folder_paths("gpen") == [str(tmp_path / "gpen")]
-    assert folders.get_folder_paths("facedetection") == [str(tmp_path / "facedetection")]
-
-
-@pytest.mark.parametrize("name", ["../secret.pth", "/etc/secret.pth", "..\\secret.pth"])
-def test_a_name_cannot_leave_the_models_folder(folders, host, tmp_path, name):
-    host.register_model_folders()
-    (tmp_path / "gpen").mkdir()
-    (tmp_path / "secret.pth").write_bytes(b"")
-    with pytest.raises(FileNotFoundError):
-        host.checkpoint_path(name)
-
-
-def test_auto_detector_is_the_best_whose_file_is_there(folders, host, tmp_path):
-    host.register_model_folders()
-    folder = tmp_path / "facedetection"
-    folder.mkdir()
-    assert host.choose_detector("auto") == "retinaface_resnet50"  # reported as missing then
-    (folder / "detection_mobilenet0.25_Final.pth").write_bytes(b"")
-    assert host.choose_detector("auto") == "retinaface_mobile0.25"
-    (folder / "detection_Resnet50_Final.pth").write_bytes(b"")
-    assert host.choose_detector("auto") == "retinaface_resnet50"
-    assert host.choose_detector("retinaface_mobile0.25") == "retinaface_mobile0.25"
-
 
 @pytest.mark.parametrize(
     ("fp16", "bf16", "expected"),
@@ -138,26 +80,6 @@ def test_to_channels_first_refuses_grey_and_masks_with_the_remedy(host, shape):
 def test_channel_order_round_trip_copies_nothing(host):
     image = torch.rand(2, 5, 7, 4)
     assert host.to_channels_last(host.to_channels_first(image)).data_ptr() == image.data_ptr()
-
-
-def test_a_missing_file_says_what_to_do(folders, host):
-    host.register_model_folders()
-    with pytest.raises(FileNotFoundError, match=r"press R in ComfyUI") as raised:
-        host.checkpoint_path("GPEN-BFR-512.onnx")
-    assert "https://huggingface.co/" in str(raised.value)
-    with pytest.raises(FileNotFoundError, match="choose another"):
-        host.checkpoint_path("my-own.pth")
-
-
-def test_a_broken_file_says_where_it_lies_and_where_to_get_it(folders, host, tmp_path):
-    host.register_model_folders()
-    path = tmp_path / "facedetection" / "detection_Resnet50_Final.pth"
-    path.parent.mkdir()
-    path.write_text("<html>404</html>")
-    with pytest.raises(ValueError, match="a web page") as raised:
-        host.load_detector_on_device("auto")
-    assert str(path) in str(raised.value)
-    assert "https://github.com/xinntao/facexlib/" in str(raised.value)
 
 
 def test_importing_the_pack_needs_no_package_beyond_the_hosts(pack):

@@ -1,0 +1,96 @@
+"""``download NAME``: fetch a published model file, or list what there is."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints.download import MIRROR_VARIABLE, download, target_path
+from ..checkpoints.registry import KNOWN_MODELS, find_known
+from ..errors import UnreachableError
+
+UNKNOWN_NAME = 2
+UNREACHABLE = 3
+CANCELLED = 130
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's subparsers."""
+    parser = commands.add_parser(
+        "download",
+        help="fetch a published model file, or list them",
+        description="Fetch a published model file and check it; without a name, list them.",
+        epilog=(
+            "Exit status: 0 the file is there; 1 it could not be had; 2 no file of that name is "
+            "known; 3 no connection; 130 cancelled, and the same command goes on from there."
+        ),
+    )
+    parser.add_argument("name", nargs="?", help="file name, such as GPEN-BFR-512.onnx")
+    parser.add_argument(
+        "--to", type=Path, default=Path(), metavar="FOLDER", help="default: this folder"
+    )
+    parser.add_argument(
+        "--mirror",
+        default=os.environ.get(MIRROR_VARIABLE),
+        metavar="URL",
+        help=f"takes the place of scheme and host of the address; default: {MIRROR_VARIABLE}",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Download a file, or print the list."""
+    if options.name is None:
+        _print_list()
+        return 0
+    model = find_known(options.name)
+    if model is None:
+        print(
+            f"{options.name}: expected a known file. Run download without a name for the list.",
+            file=sys.stderr,
+        )
+        return UNKNOWN_NAME
+    if target_path(model.filename, options.to).is_file():
+        print(f"{options.to / model.filename}: there already")
+        return 0
+    try:
+        with _progress(model.filename) as on_progress:
+            path = download(model, options.to, mirror=options.mirror, on_progress=on_progress)
+    except UnreachableError as error:
+        print(error, file=sys.stderr)
+        return UNREACHABLE
+    except KeyboardInterrupt:
+        print("Cancelled. The same command goes on from here.", file=sys.stderr)
+        return CANCELLED
+    checked = "SHA-256 as published" if model.sha256 else "no published hash; tensors only"
+    print(f"{path}: {path.stat().st_size:,} bytes, {checked}")
+    print(f"Licence: {model.license}")
+    return 0
+
+
+def _print_list() -> None:
+    for model in KNOWN_MODELS:
+        size = f"{model.n_bytes / 1e6:.0f} MB" if model.n_bytes else "?"
+        source = model.url if model.is_downloadable else f"{model.url} (by hand)"
+        print(f"{model.filename:<34} {size:>6}  {model.license:<23}  {source}")
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield None
+        return
+    with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as bar:
+
+        def update(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update

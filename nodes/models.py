@@ -1,0 +1,230 @@
+"""Model files: in which folders they lie, which are there, fetching the others, loading them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import comfy.model_management as mm
+import folder_paths
+from comfy.model_patcher import ModelPatcher
+from torch import nn
+
+from ..gpen_core import FaceDetector, load_detector, load_model
+from ..gpen_core.blending.parsing import FaceParser, load_parser
+from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES, read_notice
+from ..gpen_core.checkpoints.download import MIRROR_VARIABLE, download
+from ..gpen_core.checkpoints.registry import (
+    DETECTOR_MODELS,
+    GPEN_MODELS,
+    PARSER_MODELS,
+    KnownModel,
+    find_known,
+)
+from ..gpen_core.errors import CheckpointError, CheckpointNotFoundError
+from .host import (
+    AUTO,
+    check_interrupt,
+    choose_dtype,
+    load_on_device,
+    progress_bar,
+    send_event,
+    show_text_in_running_node,
+)
+from .types import HostedModel
+
+CHECKPOINT_FOLDERS = ("facerestore_models", "gpen")
+DETECTION_FOLDER = "facedetection"
+
+DOWNLOAD_VARIABLE = "GPEN_DOWNLOAD"
+"""Environment variable that forbids downloads when it is 0."""
+DOWNLOADED_EVENT = "gpen.downloaded"
+"""Tells the web page that a file has come."""
+
+# Of the detectors, by name: small, and it found every face of the group photo in the tests.
+_DETECTOR_TO_FETCH = "retinaface_mobile0.25"
+_PROGRESS_INTERVAL_S = 0.25
+
+
+def register_model_folders() -> None:
+    """Add the folders to ComfyUI's, beside what users and other packs have added."""
+    for name in (*CHECKPOINT_FOLDERS, DETECTION_FOLDER):
+        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
+
+
+def downloads_are_allowed() -> bool:
+    """Unless GPEN_DOWNLOAD says otherwise."""
+    value = os.environ.get(DOWNLOAD_VARIABLE, "").strip().lower()
+    return value not in ("0", "false", "no", "off")
+
+
+def list_checkpoints() -> list[str]:
+    """Names to choose from: GPEN-like files on disk, other files, known models not on disk."""
+    found = _checkpoints_on_disk()
+    known = [model.filename for model in GPEN_MODELS]
+
+    def rank(name: str) -> tuple[bool, str]:
+        return ("gpen" not in name.lower() and name not in known, name.lower())
+
+    return [*sorted(found, key=rank), *(name for name in known if name not in found)]
+
+
+def absent_checkpoints() -> dict[str, str]:
+    """Of the names in ``list_checkpoints``, those that are not on disk, each with a note on it."""
+    found = _checkpoints_on_disk()
+    return {model.filename: _note(model) for model in GPEN_MODELS if model.filename not in found}
+
+
+def _checkpoints_on_disk() -> set[str]:
+    return {
+        name
+        for folder in CHECKPOINT_FOLDERS
+        for name in folder_paths.get_filename_list(folder)
+        if name.lower().endswith(CHECKPOINT_SUFFIXES)
+    }
+
+
+def _note(model: KnownModel) -> str:
+    if not (model.is_downloadable and downloads_are_allowed()):
+        return "not on disk"
+    return f"download, {model.n_bytes / 1e6:.0f} MB" if model.n_bytes else "download"
+
+
+def find_checkpoint(name: str) -> Path | None:
+    """Where a checkpoint of ``list_checkpoints`` lies, if it does."""
+    return _find(name, CHECKPOINT_FOLDERS)
+
+
+def checkpoint_path(name: str, may_download: bool) -> Path:
+    """Where a checkpoint of ``list_checkpoints`` lies, once it is there.
+
+    Raises:
+        CheckpointNotFoundError: It is not there and cannot or may not be downloaded.
+        DownloadError: It could not be downloaded.
+    """
+    return _obtain(name, find_known(name), CHECKPOINT_FOLDERS, may_download)
+
+
+def choose_detector(choice: str) -> str:
+    """The detector of a widget's value; ``auto`` is the best whose file is there."""
+    if choice != AUTO:
+        return choice
+    for name, known in DETECTOR_MODELS.items():  # the best first
+        if _find(known.filename, (DETECTION_FOLDER,)):
+            return name
+    return _DETECTOR_TO_FETCH
+
+
+def _find(name: str, folders: Sequence[str]) -> Path | None:
+    paths = (folder_paths.get_full_path(folder, name) for folder in folders)
+    return next((Path(path) for path in paths if path is not None), None)
+
+
+def _obtain(
+    name: str, known: KnownModel | None, folders: Sequence[str], may_download: bool = True
+) -> Path:
+    path = _find(name, folders)
+    if path is not None:
+        return path
+    searched = [path for folder in folders for path in folder_paths.get_folder_paths(folder)]
+    is_allowed = downloads_are_allowed()
+    if known is not None and known.is_downloadable and is_allowed and may_download:
+        return _fetch(known, Path(searched[0]))
+    remedy = "Put the file back, or choose another"
+    if known is not None:
+        remedy = f"Get it from {known.url} and put it into {searched[0]}"
+        if known.is_downloadable and not is_allowed:
+            remedy = f"Downloads are off ({DOWNLOAD_VARIABLE}=0). {remedy}"
+        elif known.is_downloadable:
+            remedy = f"Turn on download in Load GPEN Model. Or: {remedy}"
+    raise CheckpointNotFoundError(
+        f"{name}: expected in {' or '.join(searched)}, found in none. {remedy}; "
+        "then press R in ComfyUI to refresh the list."
+    )
+
+
+def _fetch(known: KnownModel, folder: Path) -> Path:
+    """Download a file with the node's progress bar, text and cancel."""
+    name = known.filename
+    show_text_in_running_node(f"Downloading {name} ...")
+    update_bar = progress_bar(known.n_bytes or 1)
+    next_update = time.monotonic()
+
+    def on_progress(done: int, total: int | None) -> None:
+        nonlocal next_update
+        if time.monotonic() < next_update and done != total:
+            return
+        next_update = time.monotonic() + _PROGRESS_INTERVAL_S
+        of_total = f" of {total / 1e6:.0f}" if total else ""
+        show_text_in_running_node(f"Downloading {name}: {done / 1e6:.0f}{of_total} MB")
+        if total:
+            update_bar(done, total)
+
+    path = download(
+        known,
+        folder,
+        mirror=os.environ.get(MIRROR_VARIABLE),
+        on_progress=on_progress,
+        check_interrupt=check_interrupt,
+    )
+    show_text_in_running_node(f"Downloaded {name}.")
+    send_event(DOWNLOADED_EVENT, {"filename": name})
+    return path
+
+
+@contextmanager
+def _locating(path: Path) -> Iterator[None]:
+    """Add to errors of reading a file where it lies, and where to get it if that is known."""
+    try:
+        yield
+    except CheckpointError as error:
+        known = find_known(path.name)
+        source = f" It can be had from {known.url}." if known is not None else ""
+        raise type(error)(f"{error} The file is {path}.{source}") from error
+
+
+def host_model(name: str, dtype_choice: str, may_download: bool) -> HostedModel:
+    """Load a checkpoint and hand it to ComfyUI's memory management."""
+    device = mm.get_torch_device()
+    path = checkpoint_path(name, may_download)
+    with _locating(path):
+        network = load_model(path, dtype=choose_dtype(dtype_choice, device))
+    patcher = ModelPatcher(network, device, mm.unet_offload_device())
+    return HostedModel(name, read_notice(path), patcher)
+
+
+@lru_cache(maxsize=4)
+def _host_file(
+    load: Callable[[str, Path], nn.Module], name: str, path: Path, _modified_ns: int
+) -> ModelPatcher:
+    """A small network in ComfyUI's memory management; read from disk once."""
+    return ModelPatcher(load(name, path), mm.get_torch_device(), mm.unet_offload_device())
+
+
+def _auxiliary(
+    load: Callable[[str, Path], nn.Module], name: str, known: KnownModel
+) -> ModelPatcher:
+    path = _obtain(known.filename, known, (DETECTION_FOLDER,))
+    with _locating(path):
+        return _host_file(load, name, path, path.stat().st_mtime_ns)
+
+
+def load_detector_on_device(choice: str) -> FaceDetector:
+    """The detector of a widget's value, on the device it computes on; downloaded if need be."""
+    name = choose_detector(choice)
+    patcher = _auxiliary(load_detector, name, DETECTOR_MODELS[name])
+    detector = load_on_device(patcher, memory_required=2**29)
+    assert isinstance(detector, FaceDetector)
+    return detector
+
+
+def load_parser_on_device(name: str) -> FaceParser:
+    """A face parser, on the device it computes on; downloaded if need be."""
+    patcher = _auxiliary(load_parser, name, PARSER_MODELS[name])
+    parser = load_on_device(patcher, memory_required=2**31)
+    assert isinstance(parser, FaceParser)
+    return parser

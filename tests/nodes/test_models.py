@@ -1,0 +1,186 @@
+"""Folders, finding and fetching of model files, inside ComfyUI's modules but without a server."""
+
+import asyncio
+import dataclasses
+import hashlib
+import socket
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+
+from gpen_core.checkpoints.registry import GPEN_MODELS, find_known
+from support.file_server import file_server
+
+
+def test_register_model_folders_keeps_what_is_registered(folders, models, tmp_path):
+    mine = str(tmp_path / "mine")
+    folders.add_model_folder_path("facerestore_models", mine)
+    models.register_model_folders()
+    models.register_model_folders()
+    paths = folders.get_folder_paths("facerestore_models")
+    assert paths == [mine, str(tmp_path / "facerestore_models")]
+    assert folders.get_folder_paths("gpen") == [str(tmp_path / "gpen")]
+    assert folders.get_folder_paths("facedetection") == [str(tmp_path / "facedetection")]
+
+
+@pytest.mark.parametrize("name", ["../secret.pth", "/etc/secret.pth", "..\\secret.pth"])
+def test_a_name_cannot_leave_the_models_folder(folders, models, tmp_path, name):
+    models.register_model_folders()
+    (tmp_path / "gpen").mkdir()
+    (tmp_path / "secret.pth").write_bytes(b"")
+    with pytest.raises(FileNotFoundError):
+        models.checkpoint_path(name, may_download=True)
+
+
+def test_auto_detector_is_the_best_whose_file_is_there(folders, models, tmp_path):
+    models.register_model_folders()
+    folder = tmp_path / "facedetection"
+    folder.mkdir()
+    assert models.choose_detector("auto") == "retinaface_mobile0.25"  # the small one is fetched
+    (folder / "detection_mobilenet0.25_Final.pth").write_bytes(b"")
+    assert models.choose_detector("auto") == "retinaface_mobile0.25"
+    (folder / "detection_Resnet50_Final.pth").write_bytes(b"")
+    assert models.choose_detector("auto") == "retinaface_resnet50"
+    assert models.choose_detector("retinaface_mobile0.25") == "retinaface_mobile0.25"
+
+
+@pytest.mark.parametrize("value", ["0", "false", "NO", " off "])
+def test_a_missing_file_says_what_to_do_where_downloads_are_off(
+    folders, models, tmp_path, monkeypatch, value
+):
+    monkeypatch.setenv("GPEN_DOWNLOAD", value)
+    models.register_model_folders()
+    with pytest.raises(FileNotFoundError, match=r"press R in ComfyUI") as raised:
+        models.checkpoint_path("GPEN-BFR-512.onnx", may_download=True)
+    said = str(raised.value)
+    assert "GPEN_DOWNLOAD=0" in said
+    assert "https://huggingface.co/" in said
+    assert f"put it into {tmp_path / 'facerestore_models'}" in said
+    with pytest.raises(FileNotFoundError, match="choose another"):
+        models.checkpoint_path("my-own.pth", may_download=True)
+
+
+def test_a_missing_file_says_what_to_do_where_the_widget_is_off(folders, models, monkeypatch):
+    monkeypatch.delenv("GPEN_DOWNLOAD")
+    models.register_model_folders()
+    with pytest.raises(FileNotFoundError, match="Turn on download in Load GPEN Model"):
+        models.checkpoint_path("GPEN-BFR-512.onnx", may_download=False)
+
+
+def test_a_file_that_only_a_page_leads_to_is_named_with_the_page(folders, models, monkeypatch):
+    monkeypatch.delenv("GPEN_DOWNLOAD")
+    models.register_model_folders()
+    page = "Get it from https://github.com/yangxy/GPEN and put it into"
+    with pytest.raises(FileNotFoundError, match=page) as raised:
+        models.checkpoint_path("GPEN-BFR-512.pth", may_download=True)
+    assert "download" not in str(raised.value)
+
+
+def test_a_broken_file_says_where_it_lies_and_where_to_get_it(folders, models, tmp_path):
+    models.register_model_folders()
+    path = tmp_path / "facedetection" / "detection_Resnet50_Final.pth"
+    path.parent.mkdir()
+    path.write_text("<html>404</html>")
+    with pytest.raises(ValueError, match="a web page") as raised:
+        models.load_detector_on_device("retinaface_resnet50")
+    assert str(path) in str(raised.value)
+    assert "https://github.com/xinntao/facexlib/" in str(raised.value)
+
+
+def test_names_stay_the_same_when_a_file_arrives_and_only_the_note_goes(
+    folders, models, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("GPEN_DOWNLOAD")
+    models.register_model_folders()
+    before, notes = models.list_checkpoints(), models.absent_checkpoints()
+    assert before == [model.filename for model in GPEN_MODELS] == list(notes)
+    assert notes["GPEN-BFR-512.onnx"] == "download, 284 MB"
+    assert notes["GPEN-BFR-2048.onnx"] == "download"  # nobody published its size
+    assert notes["GPEN-BFR-512.pth"] == "not on disk"  # only a page leads to it
+    (tmp_path / "gpen").mkdir()
+    (tmp_path / "gpen" / "GPEN-BFR-512.onnx").touch()
+    assert models.list_checkpoints()[0] == "GPEN-BFR-512.onnx"
+    assert sorted(models.list_checkpoints()) == sorted(before)
+    assert set(notes) - set(models.absent_checkpoints()) == {"GPEN-BFR-512.onnx"}
+    monkeypatch.setenv("GPEN_DOWNLOAD", "0")
+    assert set(models.absent_checkpoints().values()) == {"not on disk"}
+
+
+def test_the_download_widget_is_last_optional_and_off_where_downloads_are(
+    folders, models, pack, monkeypatch
+):
+    monkeypatch.delenv("GPEN_DOWNLOAD")
+    models.register_model_folders()
+    loader = sys.modules[f"{pack.__name__}.nodes.load_model"].GpenLoadModel
+    widget = loader.define_schema().inputs[-1]
+    assert (widget.id, widget.optional, widget.default) == ("download", True, True)
+    monkeypatch.setenv("GPEN_DOWNLOAD", "0")
+    assert loader.define_schema().inputs[-1].default is False
+
+
+def test_a_schema_asks_no_network(folders, models, pack, monkeypatch):
+    monkeypatch.delenv("GPEN_DOWNLOAD")
+    models.register_model_folders()
+
+    def forbidden(*_arguments):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden)
+    extension = asyncio.run(pack.comfy_entrypoint())
+    for node in asyncio.run(extension.get_node_list()):
+        node.define_schema()
+
+
+@pytest.fixture
+def site(monkeypatch):
+    with file_server() as server:
+        monkeypatch.setenv("GPEN_DOWNLOAD", "1")
+        monkeypatch.setenv("GPEN_MODEL_MIRROR", server.url)
+        yield server
+
+
+def test_a_detector_that_is_not_there_is_fetched_checked_and_used(
+    folders, models, models_dir, tmp_path, monkeypatch, site
+):
+    models.register_model_folders()
+    name = "retinaface_mobile0.25"
+    known = models.DETECTOR_MODELS[name]
+    weights = (models_dir / "facedetection" / known.filename).read_bytes()
+    path = tmp_path / "facedetection" / known.filename
+    site.files[urlsplit(known.url).path] = weights
+    with pytest.raises(OSError, match=f"expected {known.n_bytes} bytes, got"):
+        models.load_detector_on_device("auto")  # the file at hand is of a fork, not the pinned one
+    assert not path.exists()
+    here = dataclasses.replace(
+        known, sha256=hashlib.sha256(weights).hexdigest(), n_bytes=len(weights)
+    )
+    monkeypatch.setitem(models.DETECTOR_MODELS, name, here)
+    events = []
+    monkeypatch.setattr(models, "send_event", lambda *event: events.append(event))
+    assert models.load_detector_on_device("auto").name == name
+    assert events == [("gpen.downloaded", {"filename": known.filename})]
+    assert path.read_bytes() == weights
+    n_requests = len(site.requests)
+    models.load_detector_on_device("auto")
+    assert len(site.requests) == n_requests
+
+
+def test_the_user_can_cancel_a_download(folders, models, tmp_path, monkeypatch, site):
+    import comfy.model_management as mm
+
+    models.register_model_folders()
+    known = find_known("pytorch_model.pt")
+    site.files[urlsplit(known.url).path] = bytes(2**20)
+
+    def cancel(handler):
+        handler.head(200, Content_Length=2**20)
+        handler.wfile.write(bytes(2**19))
+        mm.interrupt_current_processing()
+        handler.server.is_over.wait()
+
+    site.script = [cancel]
+    with pytest.raises(mm.InterruptProcessingException):
+        models.checkpoint_path(known.filename, may_download=True)
+    assert not (tmp_path / "facerestore_models" / known.filename).exists()
