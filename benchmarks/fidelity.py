@@ -25,6 +25,7 @@ from clips import clip_table, memory_over_frames
 from peer import peer_paste, to_bgr
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
+from swaps import swap_tables
 from torch import Tensor
 
 import gpen_core
@@ -59,6 +60,7 @@ def main() -> None:
     _color_table(*photos["astronaut"])
     _grain_table()
     _tilt_table(photos["astronaut"][0], detector)
+    swap_tables(photos, detector)
     clip_table(*photos["astronaut"])
 
 

@@ -56,7 +56,12 @@ _SMALLEST_WEIGHT = 1e-6  # of a cell; of a face without any weight all moments a
 
 
 def match_color(
-    restored: Tensor, reference: Tensor, masks: Tensor | None, strength: float
+    restored: Tensor,
+    reference: Tensor,
+    masks: Tensor | None,
+    strength: float,
+    *,
+    same_face: bool = True,
 ) -> Tensor:
     """Move the colours of restored crops to those of the originals.
 
@@ -67,6 +72,8 @@ def match_color(
         masks: (N, S, S) floating in [0, 1], how much a pixel counts; None: all alike. A face
             without any keeps its colours.
         strength: Share of the way in Oklab, 0 (off) to 1.
+        same_face: The crops show the same face, so that pixels which differ are left out. False:
+            another person's in the same place, whose pixels are comparable only as a whole.
 
     Returns:
         Same shape, dtype and device, in [0, 1]; ``restored`` itself with ``strength=0``.
@@ -83,6 +90,7 @@ def match_color(
         rgb_to_oklab(restored[..., ::stride, ::stride]),
         rgb_to_oklab(reference[..., ::stride, ::stride]),
         weights[..., ::stride, ::stride],
+        _ITERATIONS if same_face else 0,
     )
     # Cube roots to Oklab, the map, and back again, all in one matrix.
     identity = torch.eye(3, dtype=torch.float64)
@@ -128,7 +136,9 @@ def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
     return mixed.addcmul_(third, channels[..., 2:3, :, :])
 
 
-def _fit_transport(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _fit_transport(
+    source: Tensor, target: Tensor, weights: Tensor, n_rejections: int
+) -> tuple[Tensor, Tensor]:
     """The affine maps from source to target colours.
 
     Pixels are paired, so those that show different things, a hand that was painted over or a
@@ -138,26 +148,33 @@ def _fit_transport(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Ten
         source: (N, 3, H, W) Oklab.
         target: Same shape.
         weights: (N, H, W).
+        n_rejections: How often pixels are judged by the last map; 0: all count by their weights.
 
     Returns:
         (N, 3, 3) gains and (N, 3) offsets, float64 on the CPU.
     """
+    if not n_rejections:
+        return _transport_of(source, target, weights)
     gains = torch.eye(3, dtype=torch.float64).expand(len(source), 3, 3)
     difference = target - source
     repeated = weights[:, None].expand_as(source)
     # Medians to begin with: a mean would follow the outliers.
     offsets = _weighted_median(difference.flatten(2), repeated.flatten(2)).cpu().double()
-    for _ in range(_ITERATIONS):
+    for _ in range(n_rejections):
         mapped = _mix(gains, source).add_(offsets[..., None, None].to(source))
         residual = mapped.sub_(target).square_().sum(dim=1).sqrt_()  # [N, H, W]
         middle = _weighted_median(residual.flatten(1), weights.flatten(1))
         reach = (_REJECT_AT * middle).clamp_min(_SMALLEST_REJECT_AT)[:, None, None]
         trusted = weights * (1 - (residual / reach).square_()).clamp_min_(0).square_()
-        mean_in, covariance_in = _moments(source, trusted)
-        mean_out, covariance_out = _moments(target, trusted)
-        gains = _transport(covariance_in, covariance_out)
-        offsets = mean_out - (gains @ mean_in[..., None])[..., 0]
+        gains, offsets = _transport_of(source, target, trusted)
     return gains, offsets
+
+
+def _transport_of(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    mean_in, covariance_in = _moments(source, weights)
+    mean_out, covariance_out = _moments(target, weights)
+    gains = _transport(covariance_in, covariance_out)
+    return gains, mean_out - (gains @ mean_in[..., None])[..., 0]
 
 
 def _moments(colors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

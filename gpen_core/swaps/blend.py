@@ -222,5 +222,5 @@ def _blend_crops(
     if settings.color:
         shape = crop_mask(before.shape[-1], settings.blending(), before.device)
         counted = within(weights, shape.expand(len(before), -1, -1))
-        after = match_color(after.clamp(0, 1), reference, counted, settings.color)
+        after = match_color(after.clamp(0, 1), reference, counted, settings.color, same_face=False)
     return after

@@ -22,7 +22,7 @@ class SwapSettings:
     """How far low frequencies, the likeness, come from the swap and not from the restoration."""
     detail_size: float = 0.1
     """Structures wider than this, as a fraction of the crop, are low frequencies."""
-    color: float = 0.8
+    color: float = 1.0
     """How far the face takes over the light and colours of the original's face."""
     grain: float = 1.0
     """How much of the noise around the original's face is put onto it."""

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from gpen_core.blending.color_match import match_color, oklab_to_rgb, rgb_to_oklab
 from gpen_core.errors import TensorSpecError
-from support.geometry import noise
+from support.geometry import noise, smooth
 
 # Ottosson's own matrix from XYZ (D65), another way to the same cone responses.
 XYZ_TO_LMS = [
@@ -201,3 +201,12 @@ def test_shapes_that_do_not_fit_are_refused():
         match_color(crops, crops[:, :2], None, 1.0)
     with pytest.raises(TensorSpecError, match=r"masks: expected \(1, 8, 8\)"):
         match_color(crops, crops, torch.zeros(8, 8), 1.0)
+
+
+def test_another_face_in_the_same_place_is_matched_as_a_whole():
+    """Mirrored, no pixel shows what its partner shows, and yet the light is found."""
+    reference = smooth(64)[None]
+    truth = reference.flip(3)
+    darker = truth * 0.7
+    matched = match_color(darker, reference, None, 1.0, same_face=False)
+    assert (matched - truth).abs().mean() < 0.25 * (darker - truth).abs().mean()
