@@ -113,7 +113,7 @@ def _run_jobs(
         started = time.monotonic()
         try:
             report = _restore(job, restorer, encoding, options.smoothing, progress)
-        except (GpenError, OSError, MemoryError) as error:
+        except (GpenError, OSError, MemoryError, RuntimeError) as error:  # PyTorch's too
             message = str(error) or "not enough memory. Use a smaller --max-megapixels"
             line = message if job.source.name in message else f"{job.source}: {message}"
             summary["failed"].append({"input": str(job.source), "error": line})

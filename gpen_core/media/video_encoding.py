@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
@@ -70,16 +71,11 @@ class VideoEncoding:
             )
 
 
-def choose_codec(encoding: VideoEncoding, target: Path, supported: set[str]) -> VideoCodec:
+def choose_codec(encoding: VideoEncoding, target: Path) -> VideoCodec:
     """The encoder for a file.
 
-    Args:
-        encoding: What is wanted.
-        target: The file.
-        supported: Names of the codecs that its container holds.
-
     Raises:
-        MediaError: It is not in this build of PyAV, or does not go into the container.
+        MediaError: It is not in this build of PyAV.
     """
     wanted = [encoding.codec]
     if encoding.codec is VideoCodec.AUTO:
@@ -93,13 +89,7 @@ def choose_codec(encoding: VideoEncoding, target: Path, supported: set[str]) -> 
             f"codec: expected an encoder that PyAV has, got {wanted[0].value}, which this build "
             "lacks. Choose another with --codec."
         )
-    fitting = [c for c in available if av.Codec(c.value, "w").canonical_name in supported]
-    if not fitting:
-        raise MediaError(
-            f"{target.name}: expected a container for {available[0].value}, got {target.suffix}, "
-            "which holds none of it. Convert the input to .mkv or .mp4 without encoding it anew."
-        )
-    return fitting[0]
+    return available[0]
 
 
 def _is_available(codec: VideoCodec) -> bool:
@@ -154,22 +144,31 @@ def add_encoder(
         size: Height and width of the frames in pixels.
 
     Raises:
-        MediaError: The frames are turned and this PyAV cannot say so in the file.
+        MediaError: The container does not hold the codec, or the frames are turned and this PyAV
+            cannot say so in the file.
     """
     quality = DEFAULT_CRF.get(codec, 0) if encoding.crf is None else encoding.crf
     options = {} if codec in (VideoCodec.MPEG4, VideoCodec.FFV1) else {"crf": f"{quality:g}"}
     rate = source.average_rate or source.guessed_rate or Fraction(25)
-    stream = output.add_stream(codec.value, rate=rate, options=options)
+    try:
+        stream = output.add_stream(codec.value, rate=rate, options=options)
+    except ValueError as error:
+        raise MediaError(
+            f"{output.format.name}: expected a container for {codec.value}, got one that holds "
+            "none of it. Choose another --codec, or convert the input to .mkv or .mp4."
+        ) from error
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
     context.height, context.width = size
     context.pix_fmt = first.format.name
     assert source.time_base is not None
     context.time_base = stream.time_base = source.time_base
-    context.sample_aspect_ratio = source.sample_aspect_ratio
+    if source.sample_aspect_ratio:
+        context.sample_aspect_ratio = source.sample_aspect_ratio
     context.color_range, context.colorspace = int(first.color_range), int(first.colorspace)
     context.color_primaries = int(first.color_primaries)
     context.color_trc = int(first.color_trc)
+    context.flags |= Flags.frame_duration  # else the last frame's is guessed
     if codec is VideoCodec.MPEG4:
         context.qmin = context.qmax = max(1, round(quality))
     if codec is VideoCodec.H265 and output.format.name in ("mp4", "mov"):

@@ -140,7 +140,7 @@ def _write(
     """Restore and encode all frames, and copy all other packets."""
     total = len(survey.times)
     with open_video(source) as (container, video), av.open(str(partial), "w") as output:
-        codec = choose_codec(encoding, partial, output.supported_codecs)
+        codec = choose_codec(encoding, partial)
         worker = _Worker(restorer, codec, source.name, survey)
         first, size = worker.prepare(source)
         copies: dict[int, Stream] = {}
