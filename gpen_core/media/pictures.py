@@ -81,18 +81,19 @@ def read_picture(path: str | Path) -> Picture:
     try:
         with Image.open(io.BytesIO(source)) as image:
             _check_kind(path, image)
+            bits = _bits(path, image, source)
+            tag = image.getexif().get(_ORIENTATION_TAG, 1)
+            orientation = tag if tag in _UPRIGHT else 1
             # Also for the files that OpenCV decodes, which would return a part of a damaged one.
             image.load()
-            bits = _bits(path, image, source)
             samples = _decode_16_bits(path, source) if bits == 16 else _decode_8_bits(image)
-            tag = image.getexif().get(_ORIENTATION_TAG, 1)
-            is_grey = samples.shape[2] < 3
+            is_upright = image.format == "TIFF" and bits == 8  # Pillow has turned it
             return Picture(
-                pixels=_to_pixels(samples, tag if tag in _UPRIGHT else 1),
+                pixels=_to_pixels(samples, 1 if is_upright else orientation),
                 format=_FORMATS[str(image.format)],
                 bits=bits,
-                is_grey=is_grey,
-                orientation=tag if tag in _UPRIGHT else 1,
+                is_grey=samples.shape[2] < 3,
+                orientation=orientation,
                 source=source,
             )
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

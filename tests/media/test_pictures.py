@@ -3,6 +3,7 @@ import io
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from gpen_core.errors import MediaError
 from gpen_core.media import read_picture, restore_picture, write_picture
-from support.media import FACE, HEIGHT, WIDTH, picture_samples, png_chunk, png_file
+from support.media import FACE, HEIGHT, WIDTH, frame_samples, picture_samples, png_chunk, png_file
 
 LOSSLESS = [
     (".png", np.uint8, 1), (".png", np.uint8, 2), (".png", np.uint8, 3), (".png", np.uint8, 4),
@@ -30,6 +31,10 @@ def save_lossless(path, samples):
         path.write_bytes(png_file(samples))
     elif path.suffix == ".webp":
         Image.fromarray(samples).save(path, lossless=True, exact=True)
+    elif path.suffix == ".tif":
+        alpha = {"extrasamples": "unassalpha"} if samples.shape[2] in (2, 4) else {}
+        photometric = "rgb" if samples.shape[2] >= 3 else "minisblack"
+        tifffile.imwrite(path, samples, photometric=photometric, **alpha)
     else:
         bgr = samples if samples.shape[2] < 3 else samples[:, :, [2, 1, 0, 3][: samples.shape[2]]]
         assert cv2.imwrite(str(path), bgr)
@@ -37,6 +42,9 @@ def save_lossless(path, samples):
 
 def load_lossless(path):
     """The samples as OpenCV reads them, in RGB order; grey with alpha comes as RGBA."""
+    if path.suffix == ".tif":
+        samples = tifffile.imread(path)
+        return samples if samples.ndim == 3 else samples[:, :, None]
     samples = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if samples.ndim == 2:
         return samples[:, :, None]
@@ -179,7 +187,7 @@ def test_jpeg_is_written_with_its_own_tables_and_metadata(
     exif[271], exif[274] = "Camera", 1
     exif.get_ifd(34665)[37386] = 50.0
     source, target = tmp_path / "a.jpg", tmp_path / "b.jpg"
-    picture = Image.fromarray(picture_samples(np.uint8, 3)).resize((WIDTH * 2, HEIGHT * 2))
+    picture = Image.fromarray(frame_samples(0))
     picture.save(
         source, quality=83, subsampling=subsampling, progressive=progressive, exif=exif,
         icc_profile=SRGB, xmp=XMP, comment=b"a comment", dpi=(240, 240),
@@ -219,9 +227,10 @@ def test_webp_keeps_metadata_and_whether_it_is_lossless(tmp_path, identity_resto
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
 def test_tiff_keeps_its_tags(tmp_path, identity_restorer, compression):
-    exif = Image.Exif()
-    exif[271], exif[315] = "Camera", "Artist"
-    exif.get_ifd(34665)[37386] = 50.0
+    made, exif = Image.Exif(), Image.Exif()
+    made[271], made[315] = "Camera", "Artist"
+    made.get_ifd(34665)[37386] = 50.0
+    exif.load(made.tobytes())  # Pillow writes into TIFF what it has read only
     source, target = tmp_path / "a.tif", tmp_path / "b.tif"
     Image.fromarray(picture_samples(np.uint8, 3)).save(
         source, compression=compression, exif=exif, icc_profile=SRGB, dpi=(300, 300),
