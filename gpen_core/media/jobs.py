@@ -106,30 +106,30 @@ def _sources(
     """Every file to restore, and its path below the output folder."""
     seen: set[str] = set()
     for given in map(Path, inputs):
-        found = list(_files(given, output, is_recursive)) if given.is_dir() else [given]
-        n_found = 0
+        is_folder = given.is_dir()
+        found = list(_files(given, output, is_recursive)) if is_folder else [given]
         for source in found:
             if _key(source) in seen:
                 continue
-            if source.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
-                if source.is_file():
-                    seen.add(_key(source))
-                    n_found += 1
-                    yield source, source.relative_to(given) if given.is_dir() else Path(source.name)
-                    continue
-            elif given.is_dir():
+            seen.add(_key(source))
+            if source.is_file() and _is_media(source):
+                yield source, source.relative_to(given) if is_folder else Path(source.name)
+            elif is_folder:
                 plan.ignored[source.suffix.lower() or source.name] += 1
-                continue
-            plan.errors.append(_unusable(source))
-        if given.is_dir() and not n_found and not any(_key(s) in seen for s in found):
+            else:
+                plan.errors.append(_unusable(source))
+        if is_folder and not any(map(_is_media, found)) and _key(given) not in seen:
+            seen.add(_key(given))
             hint = "" if is_recursive else " Give --recursive to look into its folders."
-            plan.errors.append(
-                JobError(
-                    given,
-                    f"{given}: expected a folder with pictures or videos, got {len(found)} files "
-                    f"of other kinds.{hint}",
-                )
+            message = (
+                f"{given}: expected a folder with pictures or videos, got {len(found)} files of "
+                f"other kinds.{hint}"
             )
+            plan.errors.append(JobError(given, message))
+
+
+def _is_media(path: Path) -> bool:
+    return path.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
 
 
 def _unusable(source: Path) -> JobError:

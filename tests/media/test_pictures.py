@@ -228,13 +228,12 @@ def test_webp_keeps_metadata_and_whether_it_is_lossless(tmp_path, identity_resto
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
 def test_tiff_keeps_its_tags(tmp_path, identity_restorer, compression):
     made, exif = Image.Exif(), Image.Exif()
-    made[271], made[315] = "Camera", "Artist"
+    made[270], made[271], made[315], made[700] = "Words", "Camera", "Artist", XMP
     made.get_ifd(34665)[37386] = 50.0
     exif.load(made.tobytes())  # Pillow writes into TIFF what it has read only
     source, target = tmp_path / "a.tif", tmp_path / "b.tif"
     Image.fromarray(picture_samples(np.uint8, 3)).save(
         source, compression=compression, exif=exif, icc_profile=SRGB, dpi=(300, 300),
-        tiffinfo={700: XMP, 270: "Words"},
     )  # fmt: skip
     restore_picture(source, target, identity_restorer)
     before, after = Image.open(source), Image.open(target)

@@ -91,7 +91,7 @@ def write_video(
             sound.layout = "mono"
             sound.metadata["language"] = "deu"
         if has_subtitles:
-            words = output.add_stream("subrip")
+            words = output.add_mux_stream("subrip")
         for i, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(frame_samples(i), "rgb24").reformat(
                 format=pixel_format, dst_colorspace=colorspace, dst_color_range=color_range
