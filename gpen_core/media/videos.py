@@ -351,8 +351,7 @@ def _copy_file_tags(source: InputContainer, target: OutputContainer) -> None:
 
 def _check_count(file: Path, name: str, expected: int) -> None:
     """Raise unless the file holds as many frames as it should."""
-    with av.open(str(file)) as container:
-        stream = container.streams.video[0]
+    with open_video(file) as (container, stream):
         count = sum(packet.size > 0 for packet in container.demux(stream))
     if count != expected:
         raise MediaError(

@@ -5,6 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from gpen_core.errors import MediaError
 from gpen_core.media import CanvasSettings, VideoCodec, VideoEncoding, restore_video
@@ -146,6 +147,41 @@ def test_subtitles_are_copied(tmp_path, identity_restorer):
     restore_video(source, tmp_path / "b.mkv", identity_restorer)
     subtitles = read_packets(tmp_path / "b.mkv", "subtitle")
     assert subtitles == read_packets(source, "subtitle") == [(Fraction(20, 1000), b"Hello")]
+
+
+def test_a_cover_picture_is_copied_and_not_taken_for_the_video(tmp_path, identity_restorer):
+    plain, source, target = (tmp_path / name for name in ("plain.mp4", "a.mp4", "b.mp4"))
+    write_video(plain, has_sound=False)
+    cover = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    cover.save(tmp_path / "cover.jpg")
+    with av.open(str(source), "w") as output, av.open(str(plain)) as container:
+        picture = output.add_stream("mjpeg", rate=1, width=8, height=8, pix_fmt="yuvj420p")
+        picture.disposition = av.stream.Disposition.attached_pic
+        copy = output.add_stream_from_template(container.streams.video[0])
+        frame = av.VideoFrame.from_image(cover).reformat(format="yuvj420p")
+        output.mux([*picture.encode(frame), *picture.encode(None)])
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size:
+                packet.stream = copy
+                output.mux(packet)
+    assert restore_video(source, target, identity_restorer).n_frames == 6
+    with av.open(str(source)) as before, av.open(str(target)) as after:
+        for a, b in zip(before.streams, after.streams, strict=True):
+            assert (a.disposition, a.codec_context.name) == (b.disposition, b.codec_context.name)
+        first, second = (
+            [bytes(p) for p in c.demux(c.streams.video[0]) if p.size] for c in (before, after)
+        )
+    assert first == second
+    assert len(first) == 1
+
+
+def test_frames_outside_an_edit_are_left_out_as_players_do(tmp_path, identity_restorer):
+    source = write_video(tmp_path / "a.mp4", times=tuple(range(-14400, 21600, 3600)))
+    shown = read_frames(source)
+    assert len(shown) == 6  # of ten that are stored
+    restore_video(source, tmp_path / "b.mp4", identity_restorer)
+    after = read_frames(tmp_path / "b.mp4")
+    assert [f.time for f in after] == [f.time for f in shown]
 
 
 def test_an_enlarged_video_keeps_frames_and_times(tmp_path, identity_restorer):
