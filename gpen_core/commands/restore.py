@@ -44,6 +44,13 @@ def run(options: argparse.Namespace) -> int:
     """Restore every input; the exit status is that of the help text."""
     try:
         restorer, encoding, notice = _prepare(options)
+        plan = plan_jobs(
+            options.inputs,
+            options.output,
+            is_recursive=options.recursive,
+            keep_existing=options.resume,
+            overwrite=options.overwrite,
+        )
     except (GpenError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return _NOT_STARTED
@@ -51,13 +58,6 @@ def run(options: argparse.Namespace) -> int:
         return _INTERRUPTED
     if notice:
         print(f"Nothing will be restored. {notice}", file=sys.stderr)
-    plan = plan_jobs(
-        options.inputs,
-        options.output,
-        is_recursive=options.recursive,
-        keep_existing=options.resume,
-        overwrite=options.overwrite,
-    )
     summary: dict[str, Any] = {
         "model": str(find_model(options)),
         "notice": notice,

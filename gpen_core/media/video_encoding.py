@@ -109,7 +109,15 @@ def choose_pixel_format(codec: VideoCodec, frame: av.VideoFrame, name: str) -> s
             "pictures and restore those, or remove the alpha channel."
         )
     offered = av.Codec(codec.value, "w").video_formats or []
-    return min((f for f in offered if is_planar_yuv(f.name)), key=lambda f: _loss(f, source)).name
+    known = [f for f in offered if is_planar_yuv(f.name)]
+    if codec not in (VideoCodec.VP9, VideoCodec.FFV1):  # all others want whole chroma samples
+        known = [f for f in known if _divides(f, frame)] or known
+    return min(known, key=lambda f: _loss(f, source)).name
+
+
+def _divides(offered: av.VideoFormat, frame: av.VideoFrame) -> bool:
+    across, down = 64 // offered.chroma_width(64), 64 // offered.chroma_height(64)
+    return frame.width % across == 0 and frame.height % down == 0
 
 
 def _loss(offered: av.VideoFormat, source: av.VideoFormat) -> tuple[bool, int, int, int, bool]:

@@ -10,12 +10,14 @@ from PIL import Image
 from gpen_core.errors import MediaError
 from gpen_core.media import CanvasSettings, VideoCodec, VideoEncoding, restore_video
 from gpen_core.media import videos as videos_module
+from gpen_core.media.yuv import read_planes
 from support.media import (
     FACE,
     HEIGHT,
     TIME_BASE,
     WIDTH,
     frame_psnr,
+    frame_samples,
     read_frames,
     read_packets,
     write_video,
@@ -87,6 +89,24 @@ def test_bits_and_chroma_are_kept(tmp_path, identity_restorer, pixel_format):
     assert report.pixel_format == pixel_format
     after = read_frames(tmp_path / "b.mkv")
     assert min(itertools.starmap(frame_psnr, zip(read_frames(source), after, strict=True))) > 45
+
+
+def test_frames_of_odd_size_are_encoded_with_more_chroma(tmp_path, identity_restorer):
+    odd = tmp_path / "a.mkv"
+    with av.open(str(odd), "w") as output:
+        stream = output.add_stream("ffv1", rate=25, width=95, height=71, pix_fmt="yuv420p")
+        for i in range(6):
+            picture = av.VideoFrame.from_ndarray(frame_samples(i)[:71, :95].copy(), "rgb24")
+            output.mux(stream.encode(picture.reformat(format="yuv420p")))
+        output.mux(stream.encode(None))
+    report = restore_video(odd, tmp_path / "b.mkv", identity_restorer)
+    assert (report.size, report.pixel_format) == ((71, 95), "yuv444p")
+    lossless = VideoEncoding(VideoCodec.FFV1)
+    report = restore_video(odd, tmp_path / "c.mkv", identity_restorer, encoding=lossless)
+    assert report.pixel_format == "yuv420p"
+    for before, after in zip(read_frames(odd), read_frames(tmp_path / "c.mkv"), strict=True):
+        for old, new in zip(read_planes(before), read_planes(after), strict=True):
+            np.testing.assert_array_equal(new, old)
 
 
 def test_grey_videos_stay_grey(tmp_path, identity_restorer):
