@@ -100,9 +100,7 @@ def restore_video(
         try:
             report = _write(source, partial, restorer, encoding, survey, on_progress)
             _check_count(partial, target.name, len(survey.times))
-        except (av.FFmpegError, ValueError) as error:
-            if isinstance(error, MediaError) or not isinstance(error, av.FFmpegError):
-                raise
+        except av.FFmpegError as error:
             raise MediaError(
                 f"{target.name}: expected to encode it, got {error}. "
                 "Choose another encoder with --codec, or another container."

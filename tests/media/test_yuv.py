@@ -112,6 +112,16 @@ def test_chroma_lies_on_the_left_luma_sample_and_between_rows():
         torch.testing.assert_close(line[1:-2], expected[1:-2], rtol=0, atol=1e-5)
 
 
+def test_a_change_is_put_where_the_chroma_samples_lie():
+    frame = av.VideoFrame(32, 4, "yuv422p")
+    frame.colorspace, frame.color_range = 1, 1
+    coding = YuvCoding.of_frame(frame)
+    ramp = torch.arange(32.0).expand(4, 32) / 32
+    chroma = coding.add_change(coding.black(4, 32), torch.stack([0 * ramp, 0 * ramp, ramp]))[1]
+    expected = 128 + 224 * torch.arange(0, 32, 2) / 32 / 2  # at luma columns 0, 2, 4 ...
+    np.testing.assert_allclose(chroma[1, 1:], expected[1:], atol=0.5)
+
+
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le"])
 def test_a_smooth_change_comes_back_as_it_was_made(name):
     frame = av.VideoFrame(64, 48, name)
