@@ -66,3 +66,7 @@ class SelectionError(GpenError, ValueError):
 
 class DeviceMemoryError(GpenError, torch.cuda.OutOfMemoryError):
     """Not even one face fits into the device's memory."""
+
+
+class MediaError(GpenError, ValueError):
+    """A picture or video file that cannot be read, or not written back without loss."""

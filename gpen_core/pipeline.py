@@ -51,6 +51,7 @@ def restore_faces(
     canvas: Tensor | None = None,
     max_batch: int = 1,
     keep_crops: bool = False,
+    seed: int = 0,
     on_progress: ProgressCallback | None = None,
     check_interrupt: InterruptCheck | None = None,
 ) -> RestoreResult:
@@ -71,6 +72,7 @@ def restore_faces(
         canvas: (B, C, H', W') enlarged images to paste into, in place, instead of ``images``.
         max_batch: Faces that go through the network together; bounds the memory.
         keep_crops: Return the crops before and after the network too.
+        seed: Of the grain of the first image; each further one counts on. For a clip in parts.
         on_progress: Called after each chunk of faces.
         check_interrupt: Called before each chunk of faces.
 
@@ -105,6 +107,7 @@ def restore_faces(
         user_masks=user_masks,
         canvas=canvas,
         max_batch=max_batch,
+        seed=seed,
         on_progress=on_progress,
         check_interrupt=check_interrupt,
     )
@@ -200,6 +203,7 @@ def paste_faces(
         user_masks=user_masks,
         canvas=canvas,
         max_batch=1,
+        seed=0,
         on_progress=on_progress,
         check_interrupt=check_interrupt,
     )
@@ -253,6 +257,7 @@ def _process(
     user_masks: Tensor | None,
     canvas: Tensor | None,
     max_batch: int,
+    seed: int,
     on_progress: ProgressCallback | None,
     check_interrupt: InterruptCheck | None,
 ) -> RestoreResult:
@@ -283,7 +288,7 @@ def _process(
                 open_image = plan.image_index[i]
                 user_mask = None if user_masks is None else user_masks[open_image % len(user_masks)]
                 compositor = Compositor(
-                    painted[open_image], masks[open_image], settings, user_mask, seed=open_image
+                    painted[open_image], masks[open_image], settings, user_mask, seed + open_image
                 )
             assert compositor is not None
             canvas_to_crop = plan.image_to_crop[i] @ enlargement

@@ -86,3 +86,19 @@ def test_grain_brings_a_smooth_face_to_the_noise_of_its_surroundings(sigma):
     assert grainy.images[0][:, inside].std() == pytest.approx(sigma, rel=0.15)
     again = paste(images, smooth, faces, grain=1.0, **settings)
     assert torch.equal(again.images, grainy.images)
+
+
+def test_the_grain_of_a_clip_in_parts_is_that_of_the_whole(random_network):
+    images, faces = batch(), faces_at((0, 20.0, 10.0, 80.0), (1, 20.0, 10.0, 80.0))
+    settings = BlendSettings(grain=1.0)
+    whole = gpen_core.restore_faces(images[:2], random_network, faces, settings=settings).images
+    second = faces_at((0, 20.0, 10.0, 80.0))
+    parts = [
+        gpen_core.restore_faces(
+            images[i : i + 1], random_network, second, settings=settings, seed=i
+        ).images
+        for i in range(2)
+    ]
+    assert torch.equal(torch.cat(parts), whole)
+    unseeded = gpen_core.restore_faces(images[1:2], random_network, second, settings=settings)
+    assert not torch.equal(unseeded.images, parts[1])

@@ -1,0 +1,314 @@
+"""The arguments of ``restore``, and the settings that they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ..blending.alignment import Template
+from ..blending.settings import BlendSettings
+from ..checkpoints.registry import DETECTOR_MODELS
+from ..errors import CheckpointNotFoundError
+from ..faces.selection import FaceOrder
+from ..media import CanvasSettings, SearchSettings, VideoCodec, VideoEncoding
+from .devices import AUTO, DEVICES, DTYPES
+
+MODELS_VARIABLE = "GPEN_MODELS_DIR"
+_MODEL_FOLDERS = ("", "gpen", "facerestore_models")
+_DETECTOR_FOLDERS = ("", "facedetection")
+
+BLEND_HELP = {
+    "blend": "share of the restored face; 0: the picture as it was",
+    "shape": "outline of what is pasted",
+    "padding": "strip along the edge of the crop that is not pasted, as a fraction of the crop",
+    "feather": "width of the soft edge inside that, likewise",
+    "fine_grain": "what becomes of detail too fine for the crop, on faces larger than it",
+    "color": "how far the colours of the input face are taken over, 0 to 1",
+    "detail": "how far shapes come from the input and only fine detail from the restoration",
+    "detail_size": "structures up to this width, as a fraction of the crop, are fine detail",
+    "grain": "how much of the noise around the face is put back onto it, 0 to 1",
+}
+"""A line for each field of ``BlendSettings``."""
+
+EPILOG = f"""\
+Pictures (PNG, JPEG, WebP, TIFF, BMP) are written in their own format with 8 or 16 bits, alpha and
+metadata; videos with their frames, times, sound and subtitles. A folder is mirrored in the output.
+A file appears under its name once it is complete: what is interrupted leaves none behind, and
+--resume goes on with the files that are missing. A video is restored as a whole or not at all.
+
+exit status:
+  0    everything was restored, or was there already with --resume
+  1    some inputs failed, each with a line on stderr; all others were restored
+  2    nothing was started: wrong arguments, or the model or detector cannot be loaded
+  130  interrupted with Ctrl-C
+
+environment:
+  {MODELS_VARIABLE}  the default of --models
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add every argument of the command."""
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
+    parser.add_argument("--recursive", action="store_true", help="look into the folders of folders")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="keep outputs that are there")
+    existing.add_argument("--overwrite", action="store_true", help="write them anew")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    _add_models(parser.add_argument_group("models"))
+    _add_search(parser.add_argument_group("which faces"))
+    _add_blending(parser.add_argument_group("how they are blended in"))
+    _add_canvas(parser.add_argument_group("size of the output"))
+    _add_video(parser.add_argument_group("videos"))
+
+
+def _add_models(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--model", required=True, metavar="FILE", help="GPEN checkpoint, or its name in --models"
+    )
+    group.add_argument(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        default=os.environ.get(MODELS_VARIABLE),
+        help=f"models folder, laid out as ComfyUI's (default: ${MODELS_VARIABLE})",
+    )
+    group.add_argument(
+        "--detector",
+        choices=(AUTO, *DETECTOR_MODELS),
+        default=AUTO,
+        help="auto: the best whose file is there",
+    )
+    group.add_argument(
+        "--detector-file",
+        type=Path,
+        metavar="FILE",
+        help="its checkpoint (default: the published name in --models or beside the model)",
+    )
+    group.add_argument("--device", choices=(AUTO, *DEVICES), default=AUTO)
+    group.add_argument(
+        "--dtype", choices=(AUTO, *DTYPES), default=AUTO, help="auto: fp16 on cuda, else fp32"
+    )
+    group.add_argument(
+        "--batch",
+        type=_whole(1),
+        metavar="N",
+        help="faces that go through the network together (default: what fits)",
+    )
+
+
+def _add_search(group: argparse._ArgumentGroup) -> None:
+    defaults = SearchSettings()
+    group.add_argument(
+        "--faces", default="", metavar="LIST", help="numbers in each picture, as in 0,2-3"
+    )
+    _add_choice(group, "--order", FaceOrder.LARGE_SMALL, "how --faces counts")
+    group.add_argument(
+        "--detection-size",
+        type=_whole(0),
+        default=defaults.detection_size,
+        metavar="PX",
+        help="short side of the copy that is searched; 0: full resolution (default: %(default)s)",
+    )
+    group.add_argument(
+        "--threshold",
+        type=_share,
+        default=defaults.threshold,
+        metavar="X",
+        help="the least score of a face, 0 to 1 (default: %(default)s)",
+    )
+    _add_choice(group, "--scales", defaults.scales, "copies of other sizes to search")
+    _add_choice(group, "--rotations", defaults.rotations, "what is done for tilted faces")
+    group.add_argument(
+        "--min-face-size",
+        type=_whole(0),
+        default=defaults.min_size,
+        metavar="PX",
+        help="faces with a smaller long side are left out",
+    )
+
+
+def _add_blending(group: argparse._ArgumentGroup) -> None:
+    _add_choice(group, "--template", Template.FFHQ, "how tightly faces are cropped")
+    for setting in fields(BlendSettings):
+        option = "--" + setting.name.replace("_", "-")
+        if isinstance(setting.default, Enum):
+            _add_choice(group, option, setting.default, BLEND_HELP[setting.name])
+        else:
+            group.add_argument(
+                option,
+                type=float,
+                default=setting.default,
+                metavar="X",
+                help=f"{BLEND_HELP[setting.name]} (default: %(default)s)",
+            )
+
+
+def _add_canvas(group: argparse._ArgumentGroup) -> None:
+    defaults = CanvasSettings()
+    _add_choice(
+        group,
+        "--output-size",
+        defaults.size,
+        "fit-faces: as large as the largest face needs to keep the network's resolution",
+    )
+    group.add_argument(
+        "--scale",
+        type=float,
+        default=defaults.scale,
+        metavar="X",
+        help="for --output-size scale, 1 to 8 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=defaults.max_megapixels,
+        metavar="X",
+        help="nothing is enlarged beyond (default: %(default)s)",
+    )
+
+
+def _add_video(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--smoothing",
+        type=_share,
+        default=0.5,
+        metavar="X",
+        help="how steady faces are held from frame to frame, 0 to 1 (default: %(default)s)",
+    )
+    _add_choice(group, "--codec", VideoCodec.AUTO, "encoder")
+    group.add_argument(
+        "--crf",
+        type=float,
+        metavar="X",
+        help="quality, lower is better (default: hard to tell from the input)",
+    )
+
+
+def _add_choice(group: argparse._ArgumentGroup, option: str, default: Enum, help_text: str) -> None:
+    names = {str(member.value).replace(" ", "-"): member for member in type(default)}
+
+    def member(text: str) -> Enum:
+        if text not in names:
+            raise argparse.ArgumentTypeError(
+                f"expected one of {', '.join(names)}, got {text!r}. Choose one."
+            )
+        return names[text]
+
+    shown = next(name for name, value in names.items() if value is default)
+    group.add_argument(
+        option,
+        type=member,
+        default=shown,
+        metavar="NAME",
+        help=f"{help_text}: {', '.join(names)} (default: {shown})".replace("%", "%%"),
+    )
+
+
+def _whole(lowest: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number of at least {lowest}, got {text!r}. Change it."
+            )
+        return int(text)
+
+    return number
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}. Change it.")
+    return share
+
+
+def settings_from(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of ``Restorer`` that the options stand for, without networks and device.
+
+    Raises:
+        ValueError: One is out of range.
+    """
+    return {
+        "search": SearchSettings(
+            options.detection_size,
+            options.threshold,
+            options.scales,
+            options.rotations,
+            options.min_face_size,
+        ),
+        "order": options.order,
+        "indices": options.faces,
+        "template": options.template,
+        "blending": BlendSettings(
+            **{setting.name: getattr(options, setting.name) for setting in fields(BlendSettings)}
+        ),
+        "canvas": CanvasSettings(options.output_size, options.scale, options.max_megapixels),
+    }
+
+
+def encoding_from(options: argparse.Namespace) -> VideoEncoding:
+    """The encoding that the options stand for.
+
+    Raises:
+        ValueError: The quality is out of range.
+    """
+    return VideoEncoding(options.codec, options.crf)
+
+
+def find_model(options: argparse.Namespace) -> Path:
+    """Where the checkpoint is.
+
+    Raises:
+        CheckpointNotFoundError: Nowhere.
+    """
+    found = _first_file(options.model, options.models, _MODEL_FOLDERS)
+    if found is None:
+        raise CheckpointNotFoundError(
+            f"model: expected a checkpoint file, got {options.model}, which is not there. Give "
+            "its path, or its name in the folder that --models names."
+        )
+    return found
+
+
+def find_detector(options: argparse.Namespace, model: Path) -> tuple[str, Path]:
+    """Name and file of the face detector.
+
+    Raises:
+        CheckpointNotFoundError: There is none.
+    """
+    file = options.detector_file
+    if file is not None:
+        guessed = (
+            "retinaface_mobile0.25" if "mobile" in file.name.lower() else "retinaface_resnet50"
+        )
+        return guessed if options.detector == AUTO else options.detector, file
+    known = [name for name in DETECTOR_MODELS if options.detector in (AUTO, name)]
+    for detector in known:
+        filename = DETECTOR_MODELS[detector].filename
+        found = _first_file(filename, options.models, _DETECTOR_FOLDERS)
+        found = found or _first_file(filename, model.parent, ("", "../facedetection"))
+        if found is not None:
+            return detector, found
+    wanted = DETECTOR_MODELS[known[0]]
+    raise CheckpointNotFoundError(
+        f"detector: expected {wanted.filename} in --models or beside the model, got none. Get it "
+        f"from {wanted.url}, or name a file with --detector-file."
+    )
+
+
+def _first_file(name: str, folder: Path | None, subfolders: tuple[str, ...]) -> Path | None:
+    candidates = [Path(name)]
+    if folder is not None:
+        candidates += [Path(folder) / subfolder / name for subfolder in subfolders]
+    return next((path for path in candidates if path.is_file()), None)

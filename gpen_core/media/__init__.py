@@ -1,0 +1,26 @@
+"""Picture and video files: restore the faces in them and keep everything else."""
+
+from .jobs import Job, JobError, plan_jobs
+from .pictures import Picture, read_picture, write_picture
+from .restore_picture import PictureReport, restore_picture
+from .restorer import CanvasSettings, Restorer, SearchSettings
+from .video_encoding import VideoCodec, VideoEncoding
+from .videos import VideoReport, restore_video
+
+__all__ = [
+    "CanvasSettings",
+    "Job",
+    "JobError",
+    "Picture",
+    "PictureReport",
+    "Restorer",
+    "SearchSettings",
+    "VideoCodec",
+    "VideoEncoding",
+    "VideoReport",
+    "plan_jobs",
+    "read_picture",
+    "restore_picture",
+    "restore_video",
+    "write_picture",
+]

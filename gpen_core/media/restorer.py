@@ -1,0 +1,118 @@
+"""Everything that restoring needs besides the images: networks and settings in one struct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..blending.alignment import Template
+from ..blending.canvas import CanvasSize, canvas_scale, enlarge, enlarged_size
+from ..blending.settings import BlendSettings
+from ..faces.detection import DEFAULT_DETECTION_SIZE, DEFAULT_THRESHOLD
+from ..faces.face_search import Rotations, Scales, search_faces
+from ..faces.faces import Faces
+from ..faces.retinaface import FaceDetector
+from ..faces.selection import FaceOrder, select_faces
+from ..network.generator import GpenGenerator
+from ..pipeline import restore_faces
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How faces are found; see ``search_faces``."""
+
+    detection_size: int = DEFAULT_DETECTION_SIZE
+    threshold: float = DEFAULT_THRESHOLD
+    scales: Scales = Scales.LARGE
+    rotations: Rotations = Rotations.WHEN_NONE
+    min_size: float = 0
+
+
+@dataclass(frozen=True)
+class CanvasSettings:
+    """How large the output is; see ``canvas_scale``."""
+
+    size: CanvasSize = CanvasSize.INPUT
+    scale: float = 2.0
+    max_megapixels: float = 64.0
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """Networks and settings, for any number of pictures and videos."""
+
+    model: GpenGenerator
+    detector: FaceDetector
+    search: SearchSettings = field(default_factory=SearchSettings)
+    order: FaceOrder = FaceOrder.LARGE_SMALL
+    """How ``indices`` counts the faces of an image."""
+    indices: str = ""
+    """Which faces to restore, such as "0,2-3"; empty for all."""
+    template: Template = Template.FFHQ
+    blending: BlendSettings = field(default_factory=BlendSettings)
+    canvas: CanvasSettings = field(default_factory=CanvasSettings)
+    max_batch: int = 1
+    """Faces that go through the network together."""
+    check_interrupt: Callable[[], None] | None = None
+    """Called before each chunk of work; raises to stop it."""
+
+    def find(self, images: Tensor) -> Faces:
+        """The chosen faces of (B, C, H, W) images in [0, 1]."""
+        search = self.search
+        faces = search_faces(
+            images,
+            self.detector,
+            detection_size=search.detection_size,
+            threshold=search.threshold,
+            scales=search.scales,
+            rotations=search.rotations,
+            min_size=search.min_size,
+            check_interrupt=self.check_interrupt,
+        )
+        return select_faces(faces, order=self.order, indices=self.indices)
+
+    def canvas_factor(self, faces: Faces, image_size: tuple[int, int]) -> float:
+        """By how much to enlarge images of (height, width) with these faces, from 1 to 8."""
+        return canvas_scale(
+            self.canvas.size,
+            faces,
+            image_size,
+            self.model.config.size,
+            template=self.template,
+            scale=self.canvas.scale,
+            max_megapixels=self.canvas.max_megapixels,
+        )
+
+    def restore(
+        self, images: Tensor, faces: Faces, *, factor: float = 1.0, step: int = 1, seed: int = 0
+    ) -> Tensor:
+        """The images with restored faces.
+
+        Args:
+            images: (B, C, H, W) floating RGB or RGBA in [0, 1].
+            faces: Of these images.
+            factor: From ``canvas_factor``.
+            step: Enlarged heights and widths are multiples of this, in pixels.
+            seed: Of the grain of the first image; each further one counts on.
+
+        Returns:
+            (B, C, H', W'), enlarged by the factor.
+        """
+        canvas = None
+        if factor > 1:
+            size = enlarged_size((images.shape[2], images.shape[3]), factor)
+            height, width = (-(-length // step) * step for length in size)
+            canvas = enlarge(images, height, width)
+        return restore_faces(
+            images,
+            self.model,
+            faces,
+            template=self.template,
+            settings=self.blending,
+            canvas=canvas,
+            max_batch=self.max_batch,
+            seed=seed,
+            check_interrupt=self.check_interrupt,
+        ).images

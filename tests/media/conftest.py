@@ -1,0 +1,31 @@
+"""Restorers that need no detector's weights."""
+
+import pytest
+
+from gpen_core.faces.retinaface import FaceDetector
+from gpen_core.media import Restorer
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.generator import GpenGenerator
+from gpen_core.network.synthetic import identity_state_dict, random_state_dict
+from support.media import KnownFaces
+
+CONFIG = GpenConfig(256, 1, 0.0625)
+
+
+@pytest.fixture(scope="session")
+def unused_detector() -> FaceDetector:
+    return FaceDetector("retinaface_mobile0.25")
+
+
+@pytest.fixture(scope="session")
+def identity_restorer(unused_detector) -> Restorer:
+    """Restores one face in each image to what it was."""
+    network = GpenGenerator.from_state_dict(identity_state_dict(CONFIG))
+    return KnownFaces(network, unused_detector)
+
+
+@pytest.fixture(scope="session")
+def random_restorer(unused_detector) -> Restorer:
+    """Changes one face in each image beyond recognition."""
+    network = GpenGenerator.from_state_dict(random_state_dict(CONFIG))
+    return KnownFaces(network, unused_detector)
