@@ -16,16 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 # Appended, so that the pack's nodes/ shadows nothing.
-sys.path += [str(REPOSITORY), str(REPOSITORY / "tests")]
-
-from support.onnx_export import export_onnx
-from support.reference_gpen import ReferenceGpen
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 import gpen_core
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict
+from support.onnx_export import export_onnx
+from support.reference_gpen import ReferenceGpen
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 CUDA_REPEATS = 20
