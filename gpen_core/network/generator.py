@@ -94,7 +94,8 @@ class GpenGenerator(nn.Module):
         """About how much memory one face takes on its way through, without the weights.
 
         Eight maps of the full resolution: the last convolution's input, features, result and
-        concatenation come to six, its workspace and the RGB maps to the rest.
+        concatenation come to six, its workspace and the RGB maps to the rest. On a CPU, where
+        large maps are computed in strips, it is less than half of that.
         """
         size = self.config.size
         return 8 * self.config.channels(size) * size * size * self.dtype.itemsize

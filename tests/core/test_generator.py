@@ -74,6 +74,7 @@ def test_forward_in_strips_agrees_with_whole_maps(config, monkeypatch):
 
 
 def test_forward_on_a_cpu_needs_less_memory_than_two_maps_of_full_size():
+    pytest.importorskip("resource")  # not on Windows
     config = GpenConfig(1024, 2, 0.5)
     code = (
         "import resource, torch, gpen_core\n"
