@@ -1,6 +1,7 @@
 """How fast the network is, beside the plain formulation and onnxruntime in the same run.
 
     python benchmarks/speed.py [--sizes 512 2048] [--rounds 3] [--json FILE]
+    python benchmarks/speed.py --processor-time        # on a machine that is busy with other things
     python benchmarks/speed.py --device cuda --dtypes fp32 fp16 bf16 --batches 1 8
 
 The weights are random, of the published widths. Every contender runs in a process of its own, from
@@ -12,8 +13,11 @@ distance to the plain formulation in float32.
 The floor is the least time that the arithmetic or the memory allows (``costs.py``). On a CPU:
 the operations of direct convolution, over the best rate of a 2048 x 2048 matrix product and of a
 3x3 convolution of 512 channels, measured in every round. On CUDA: the bytes that perfectly fused
-layers move, over the bandwidth of copying 1 GiB. A ratio to plain or onnxruntime says how many
-times faster a row is; a ratio to the floor, how many times the floor it takes.
+layers move, over the bandwidth of copying 1 GiB. With ``--processor-time`` everything runs on one
+thread and is timed by what it computed for, which other programs hardly change.
+
+A ratio to plain or onnxruntime says how many times faster a row is; a ratio to the floor, how many
+times the floor it takes.
 """
 
 from __future__ import annotations
@@ -66,10 +70,13 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--processor-time", action="store_true", help="one thread, by its time")
     parser.add_argument("--compile", action="store_true", help="add torch.compile of ours")
     parser.add_argument("--only-ours", action="store_true", help="without plain and onnxruntime")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args()
+    if options.processor_time:
+        options.threads = 1
 
     rows: list[Row] = []
     print(_HEADER, flush=True)
@@ -78,7 +85,7 @@ def main() -> None:
             for row in _time_size(size, options, Path(folder)):
                 rows.append(row)
                 print(_line(row), flush=True)
-    machine = _machine(options.device, options.threads)
+    machine = _machine(options)
     print(f"\n{machine}")
     if options.json:
         document = {"machine": machine, "rows": [asdict(row) for row in rows]}
@@ -96,14 +103,23 @@ def _time_size(size: int, options: argparse.Namespace, folder: Path) -> list[Row
         kinds += [("plain", dtype) for dtype in options.dtypes if dtype != "bf16"]
         kinds += [("onnxruntime", "fp32")] if on_cpu else []
     contenders = [
-        Contender(name, config, options.device, dtype, batch, folder, options.threads)
+        Contender(
+            name,
+            config,
+            options.device,
+            dtype,
+            batch,
+            folder,
+            options.threads,
+            options.processor_time,
+        )
         for batch in options.batches
         for name, dtype in kinds
     ]
     workers = [Worker(contender) for contender in contenders]
     rates = []
     for _ in range(options.rounds):
-        rates.append(measure_rate(options.device, options.threads))
+        rates.append(measure_rate(options.device, options.threads, options.processor_time))
         for worker in workers:
             worker.time_once()
     for worker in workers:
@@ -165,11 +181,14 @@ def _line(row: Row) -> str:
     )
 
 
-def _machine(device: str, threads: int) -> str:
+def _machine(options: argparse.Namespace) -> str:
     now = datetime.now(timezone.utc).date().isoformat()
-    if device == "cuda":
-        return f"{now}, {torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
-    return f"{now}, {threads} cores of a CPU, PyTorch {torch.__version__}"
+    device = f"{options.threads} cores of a CPU"
+    if options.device == "cuda":
+        device = torch.cuda.get_device_name()
+    elif options.processor_time:
+        device = "processor time of one core of a CPU"
+    return f"{now}, {device}, PyTorch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from .blending.settings import BlendSettings
 from .errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from .faces.faces import Faces
 from .network.generator import GpenGenerator
-from .validation import check_images
+from .validation import check_images, is_finite
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of faces done and their total."""
@@ -232,7 +232,7 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
     if restored is None:  # here, where the error no longer holds on to the memory
         half = len(crops) // 2
         return torch.cat([restore_crops(model, crops[:half]), restore_crops(model, crops[half:])])
-    if not bool(restored.isfinite().all()):
+    if not is_finite(restored):
         raise NonFiniteOutputError(
             f"network: expected finite pixels, got NaN or infinity in {model.dtype}. "
             "Load the model with dtype fp32; if that fails too, the checkpoint is damaged."
@@ -261,9 +261,9 @@ class _Plan:
             crop_image(images[self.image_index[i], :3], self.image_to_crop[i], self.size, device)
             for i in chunk
         ]
-        stacked = torch.stack(crops).clamp_(0, 1)
-        finite = stacked.isfinite().flatten(1).all(dim=1).tolist()
-        if not all(finite):
+        stacked = (crops[0][None] if len(crops) == 1 else torch.stack(crops)).clamp_(0, 1)
+        if not is_finite(stacked):
+            finite = stacked.isfinite().flatten(1).all(dim=1).tolist()
             face = chunk[finite.index(False)]
             raise TensorSpecError(
                 f"images: expected finite pixels, got NaN or infinity in face {face} of image "

@@ -28,3 +28,9 @@ def check_images(images: Tensor) -> None:
             f"images: expected floating point in [0, 1], got {images.dtype}. "
             "Convert 8-bit images with images / 255."
         )
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether there is no NaN or infinity in a floating tensor."""
+    # The sum shows either in one quick pass. It may overflow though all is well: then look closely.
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())

@@ -94,9 +94,8 @@ def match_color(
     n_pixels = _CPU_PIXELS if restored.device.type == "cpu" else restored[0, 0].numel()
     n_rows = max(1, n_pixels // restored.shape[-1])
     for i in range(len(restored)):
-        for source, target in zip(
-            restored[i].split(n_rows, dim=1), matched[i].split(n_rows, dim=1), strict=True
-        ):
+        bands = (torch.split(crops[i], n_rows, dim=1) for crops in (restored, matched))
+        for source, target in zip(*bands, strict=True):
             roots = _mix(gains[i], _rgb_to_roots(source))
             target.copy_(_roots_to_rgb(roots.add_(offsets[i, :, None, None].to(roots))))
     return matched

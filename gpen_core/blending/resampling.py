@@ -135,15 +135,16 @@ def warp(source: Tensor, target_to_source: Tensor, height: int, width: int) -> T
     n_samples = 1 if scale <= 1 else min(math.ceil(scale / reduction - _ROUNDING) + 1, _MAX_SAMPLES)
     n_at_once = _CPU_SAMPLES_AT_ONCE if source.device.type == "cpu" else _MAX_SAMPLES_AT_ONCE
     band = max(1, n_at_once // (width * n_samples**2))
-    bands = []
+    target = source.new_empty(source.shape[0], height, width)
     for top in range(0, height, band):
         region = Region(top, min(top + band, height), 0, width)
         points = _sample_points(
             shift_target(matrix, region), region.height, width, n_samples, source.device
         )
         sampled = _sample_bicubic(source, points)
-        bands.append(F.avg_pool2d(sampled, n_samples) if n_samples > 1 else sampled)
-    return bands[0] if len(bands) == 1 else torch.cat(bands, dim=1)
+        averaged = F.avg_pool2d(sampled, n_samples) if n_samples > 1 else sampled
+        target[:, region.top : region.bottom] = averaged
+    return target
 
 
 def crop_image(

@@ -101,16 +101,6 @@ def fill_network(network: GpenGenerator, published: Mapping[str, Tensor]) -> Non
     assert not unfilled, unfilled.keys()
 
 
-def find_not_finite(published: Mapping[str, Tensor]) -> list[str]:
-    """Names of tensors with NaN or infinity in them."""
-    return [
-        name
-        for name, tensor in published.items()
-        # The sum is quick; it may overflow though all is well.
-        if not bool(tensor.sum().isfinite()) and not bool(tensor.isfinite().all())
-    ]
-
-
 def _rows_of_channels(weight: Tensor) -> Tensor:
     """A channels-last (A, B, k, k) as the (A, k * k, B) that lies in memory."""
     return weight.permute(0, 2, 3, 1).flatten(1, 2)

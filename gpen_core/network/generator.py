@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointMismatchError, TensorSpecError
+from ..validation import is_finite
 from .config import GpenConfig, detect_config
-from .folding import check_fir_kernels, fill_network, find_not_finite
+from .folding import check_fir_kernels, fill_network
 from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter, upsample_rgb
 from .strips import decode_in_strips, encode_in_strips
 
@@ -74,7 +75,7 @@ class GpenGenerator(nn.Module):
             CheckpointMismatchError: Tensors are missing, superfluous, misshapen or not finite.
         """
         config = detect_config(state_dict, name)
-        broken = find_not_finite(state_dict)
+        broken = [key for key, tensor in state_dict.items() if not is_finite(tensor)]
         if broken:
             raise CheckpointMismatchError(
                 f"{name}: expected finite weights, got NaN or infinity in {broken[0]!r}. "
