@@ -1,4 +1,4 @@
-# Development commands. Variables: PYTHON (makes .venv), ARGS (for pytest), PHOTO (for the demo),
+# Development commands. Variables: PYTHON (makes .venv), ARGS (for pytest, bench), PHOTO (for the demo),
 # COMFYUI_DIR (use this ComfyUI), GPEN_MODELS_DIR (a ComfyUI models folder), GPEN_TEST_DATA.
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ VENV := .venv/bin
 PACK := gpen_face_restore
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check format clean distclean
+.PHONY: help setup demo test lint types check bench format clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,9 @@ types: setup ## check types
 	@MYPYPATH=tools:. $(VENV)/mypy --explicit-package-bases tools/*.py
 
 check: lint types test ## lint, types and test
+
+bench: setup ## time the network beside its peers; ARGS="--sizes 2048" goes to the script
+	@$(VENV)/python benchmarks/speed.py $(ARGS)
 
 format: setup ## format and sort imports
 	@$(VENV)/ruff check --select I --fix .

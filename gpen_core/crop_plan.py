@@ -11,6 +11,7 @@ from .blending.alignment import Template, align_faces
 from .blending.resampling import crop_image
 from .errors import TensorSpecError
 from .faces.faces import Faces
+from .validation import is_finite
 
 
 class CropPlan:
@@ -39,9 +40,9 @@ class CropPlan:
             crop_image(images[self.image_index[i], :3], self.image_to_crop[i], self.size, device)
             for i in chunk
         ]
-        stacked = torch.stack(crops).clamp_(0, 1)
-        finite = stacked.isfinite().flatten(1).all(dim=1).tolist()
-        if not all(finite):
+        stacked = (crops[0][None] if len(crops) == 1 else torch.stack(crops)).clamp_(0, 1)
+        if not is_finite(stacked):
+            finite = stacked.isfinite().flatten(1).all(dim=1).tolist()
             face = chunk[finite.index(False)]
             raise TensorSpecError(
                 f"images: expected finite pixels, got NaN or infinity in face {face} of image "

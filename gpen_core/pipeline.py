@@ -17,7 +17,7 @@ from .crop_plan import CropPlan, CropStore
 from .errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from .faces.faces import Faces
 from .network.generator import GpenGenerator
-from .validation import check_faces, check_images, check_masks
+from .validation import check_faces, check_images, check_masks, is_finite
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of faces done and their total."""
@@ -237,7 +237,7 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
     if restored is None:  # here, where the error no longer holds on to the memory
         half = len(crops) // 2
         return torch.cat([restore_crops(model, crops[:half]), restore_crops(model, crops[half:])])
-    if not bool(restored.isfinite().all()):
+    if not is_finite(restored):
         raise NonFiniteOutputError(
             f"network: expected finite pixels, got NaN or infinity in {model.dtype}. "
             "Load the model with dtype fp32; if that fails too, the checkpoint is damaged."

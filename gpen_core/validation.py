@@ -58,3 +58,9 @@ def check_masks(user_masks: Tensor | None, images: Tensor) -> None:
             f"user_masks: expected (1 or {n_images}, {height}, {width}), got "
             f"{tuple(user_masks.shape)}. Resize the mask to the image."
         )
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether there is no NaN or infinity in a floating tensor."""
+    # The sum shows either in one quick pass. It may overflow though all is well: then look closely.
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())

@@ -43,6 +43,7 @@ _ROOTS_TO_LAB = torch.tensor(
 )
 _LMS_TO_RGB = torch.linalg.inv(_RGB_TO_LMS)
 _LAB_TO_ROOTS = torch.linalg.inv(_ROOTS_TO_LAB)
+_CPU_PIXELS = 2**17  # mapped at once on a CPU
 _SAMPLES = 128  # pixels along each axis that are looked at; enough for a dozen numbers
 _CELLS = 32  # along each axis; moments are those of their means
 _ITERATIONS = 6
@@ -97,9 +98,14 @@ def match_color(
     gains = _LAB_TO_ROOTS @ (identity + strength * (gains - identity)) @ _ROOTS_TO_LAB
     offsets = strength * offsets @ _LAB_TO_ROOTS.T
     matched = torch.empty_like(restored)
-    for i in range(len(restored)):  # one face at a time bounds the memory
-        roots = _mix(gains[i], _rgb_to_roots(restored[i]))
-        matched[i] = _roots_to_rgb(roots.add_(offsets[i, :, None, None].to(roots)))
+    # Some rows at a time: that bounds the memory, and on a CPU they stay in its caches.
+    n_pixels = _CPU_PIXELS if restored.device.type == "cpu" else restored[0, 0].numel()
+    n_rows = max(1, n_pixels // restored.shape[-1])
+    for i in range(len(restored)):
+        bands = (torch.split(crops[i], n_rows, dim=1) for crops in (restored, matched))
+        for source, target in zip(*bands, strict=True):
+            roots = _mix(gains[i], _rgb_to_roots(source))
+            target.copy_(_roots_to_rgb(roots.add_(offsets[i, :, None, None].to(roots))))
     return matched
 
 

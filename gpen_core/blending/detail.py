@@ -51,21 +51,30 @@ def blend_detail(restored: Tensor, original: Tensor, cutoff: float, strength: fl
     if strength == 0:
         return restored
     size = restored.shape[-1]
-    low = _low_pass(original - restored, cutoff * size * _SIGMA_PER_WAVELENGTH)
-    return restored + strength * low
+    return _add_low_pass(
+        restored, original - restored, cutoff * size * _SIGMA_PER_WAVELENGTH, strength
+    )
 
 
-def _low_pass(crops: Tensor, sigma: float) -> Tensor:
-    """Gaussian of ``sigma`` pixels over (N, C, S, S), mirrored at the border."""
+def _add_low_pass(base: Tensor, crops: Tensor, sigma: float, strength: float) -> Tensor:
+    """``base`` plus ``strength`` times a Gaussian of ``sigma`` pixels over (N, C, S, S) ``crops``.
+
+    The Gaussian is mirrored at the border.
+    """
     size = crops.shape[-1]
     half = max(sigma, _SMALLEST_SIGMA_PX) / math.sqrt(2)
     grid_size = math.ceil(size / (half * _GRID_STEP))
     if grid_size >= size:
-        whole = _gaussian_matrix(size, size, size, half * math.sqrt(2)).to(crops)
-        return whole @ crops @ whole.T
-    reduce = _gaussian_matrix(grid_size, size, size, half).to(crops)  # [K, S]
-    expand = _gaussian_matrix(size, grid_size, size, half).to(crops)  # [S, K]
-    return expand @ (reduce @ crops @ reduce.T) @ expand.T
+        expand = _gaussian_matrix(size, size, size, half * math.sqrt(2)).to(crops)
+        rows = expand @ crops
+    else:
+        reduce = _gaussian_matrix(grid_size, size, size, half).to(crops)  # [K, S]
+        expand = _gaussian_matrix(size, grid_size, size, half).to(crops)  # [S, K]
+        rows = expand @ (reduce @ crops @ reduce.T)
+    columns = expand.T.expand(rows[:, :, 0, 0].numel(), -1, -1)
+    # The product and the sum in one pass.
+    mixed = torch.baddbmm(base.flatten(0, 1), rows.flatten(0, 1), columns, alpha=strength)
+    return mixed.view_as(base)
 
 
 def _gaussian_matrix(n_to: int, n_from: int, size: int, sigma: float) -> Tensor:

@@ -23,7 +23,10 @@ _BICUBIC_REACH = 2  # source pixels on each side of a sample
 _MIN_BLOCKS = 4
 _ROUNDING = 1e-6  # of a scale that was meant to be a whole number
 _MAX_SAMPLES = 16  # reached only by a target pixel larger than the whole source
-_MAX_SAMPLES_AT_ONCE = 2**22  # bounds the memory of a warp: 84 bytes a sample of three channels
+# Bounds the memory of a warp: 84 bytes a sample of three channels; on a CPU what its caches take.
+_MAX_SAMPLES_AT_ONCE = 2**22
+_CPU_SAMPLES_AT_ONCE = 2**17
+_DEALT_TO = 16  # images at most, on a CPU
 
 
 @dataclass(frozen=True)
@@ -130,16 +133,18 @@ def warp(source: Tensor, target_to_source: Tensor, height: int, width: int) -> T
         source = _area_reduce(source, reduction)
         matrix /= reduction
     n_samples = 1 if scale <= 1 else min(math.ceil(scale / reduction - _ROUNDING) + 1, _MAX_SAMPLES)
-    band = max(1, _MAX_SAMPLES_AT_ONCE // (width * n_samples**2))
-    bands = []
+    n_at_once = _CPU_SAMPLES_AT_ONCE if source.device.type == "cpu" else _MAX_SAMPLES_AT_ONCE
+    band = max(1, n_at_once // (width * n_samples**2))
+    target = source.new_empty(source.shape[0], height, width)
     for top in range(0, height, band):
         region = Region(top, min(top + band, height), 0, width)
         points = _sample_points(
             shift_target(matrix, region), region.height, width, n_samples, source.device
         )
         sampled = _sample_bicubic(source, points)
-        bands.append(F.avg_pool2d(sampled, n_samples) if n_samples > 1 else sampled)
-    return bands[0] if len(bands) == 1 else torch.cat(bands, dim=1)
+        averaged = F.avg_pool2d(sampled, n_samples) if n_samples > 1 else sampled
+        target[:, region.top : region.bottom] = averaged
+    return target
 
 
 def warp_mask(crop_mask: Tensor, crop_size: int, image_to_crop: Tensor, region: Region) -> Tensor:
@@ -210,7 +215,14 @@ def _sample_bicubic(source: Tensor, points: Tensor) -> Tensor:
     """Bicubic samples of (C, H, W) at (h, w, 2) points -> (C, h, w)."""
     height, width = source.shape[-2:]
     extent = torch.tensor([width, height], device=points.device)
-    grid = (points * (2 / extent) - 1)[None]
-    return F.grid_sample(
-        source[None], grid, mode="bicubic", padding_mode="border", align_corners=False
-    )[0]
+    grid = points * (2 / extent) - 1
+    # On a CPU, threads share the work by images, so the rows are dealt out to several.
+    n_images = math.gcd(len(grid), _DEALT_TO) if grid.device.type == "cpu" else 1
+    sampled = F.grid_sample(
+        source.expand(n_images, -1, -1, -1),
+        grid.view(n_images, -1, *grid.shape[1:]),
+        mode="bicubic",
+        padding_mode="border",
+        align_corners=False,
+    )
+    return sampled.transpose(0, 1).flatten(1, 2)

@@ -10,63 +10,81 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from .config import GpenConfig
-from .layers import ACTIVATION_GAIN, fir_kernel
+from .layers import ACTIVATION_GAIN, StyledConv, fir_kernel
+
+if TYPE_CHECKING:
+    from .generator import GpenGenerator
 
 STYLE_LEARNING_RATE = 0.01
 
 
-def fold_state_dict(
-    published: Mapping[str, Tensor], config: GpenConfig
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Fold all constant factors into the weights.
+@torch.no_grad()
+def fill_network(network: GpenGenerator, published: Mapping[str, Tensor]) -> None:
+    """Fill a network with weights, all constant factors folded in.
+
+    Each weight is read once and written once, to where and how it is used: that takes about as
+    long as reading the file.
 
     Args:
+        network: Of the configuration that ``detect_config`` returned for the state dict.
         published: A state dict that ``detect_config`` accepts. Not modified.
-        config: What ``detect_config`` returned for it.
-
-    Returns:
-        The state dict of ``GpenGenerator`` in float32, and the strength of the feature injection
-        of each styled convolution by its name in ``GpenGenerator``.
     """
-    weights = {name: tensor.float() for name, tensor in published.items()}
-    folded: dict[str, Tensor] = {"constant": weights["generator.input.input"]}
-    strengths: dict[str, float] = {}
+    config = network.config
+    unfilled = dict(network.named_parameters())
+
+    def fill(name: str, source: Tensor, factor: float = 1.0) -> None:
+        target = unfilled.pop(name)
+        out = _rows_of_channels(target) if target.ndim == 4 else target
+        torch.mul(source.float(), factor, out=out)
 
     def activated(name: str, source: str, bias: str, learning_rate: float = 1.0) -> None:
-        weight = weights[f"{source}.weight"]
+        weight = published[f"{source}.weight"]
         gain = ACTIVATION_GAIN * learning_rate
-        folded[f"{name}.weight"] = weight * (gain / math.sqrt(weight[0].numel()))
-        folded[f"{name}.bias"] = weights[bias] * gain
+        fan_in = weight[0].numel()
+        if weight.ndim == 4:
+            weight = weight.flatten(2).transpose(1, 2)  # [O, k * k, I]
+        fill(f"{name}.weight", weight, gain / math.sqrt(fan_in))
+        fill(f"{name}.bias", published[bias], gain)
 
     def modulation(name: str, source: str) -> None:
-        weight = weights[f"{source}.conv.modulation.weight"]
-        folded[f"{name}.modulation_weight"] = weight / math.sqrt(weight.shape[1])
-        folded[f"{name}.modulation_bias"] = weights[f"{source}.conv.modulation.bias"]
+        weight = published[f"{source}.conv.modulation.weight"]
+        fill(f"{name}.modulation_weight", weight, 1 / math.sqrt(weight.shape[1]))
+        fill(f"{name}.modulation_bias", published[f"{source}.conv.modulation.bias"])
 
-    def styled_conv(name: str, source: str, upsample: bool) -> None:
-        weight = weights[f"{source}.conv.weight"][0]
-        weight = weight / math.sqrt(weight[0].numel())  # [O, I, 3, 3]
-        bias = weights[f"{source}.activate.bias"] * ACTIVATION_GAIN
-        folded[f"{name}.energy"] = weight.square().sum(dim=(2, 3))
-        folded[f"{name}.weight"] = weight.transpose(0, 1) if upsample else weight
+    def styled_conv(index: int, source: str, upsample: bool) -> None:
+        name = f"convs.{index}"
+        weight = published[f"{source}.conv.weight"][0].flatten(2)  # [O, I, 9]
+        scale = 1 / math.sqrt(weight[0].numel())
+        fill(
+            f"{name}.energy", torch.einsum("oik,oik->oi", weight.float(), weight.float()), scale**2
+        )
+        fill(
+            f"{name}.weight",
+            weight.permute(1, 2, 0) if upsample else weight.transpose(1, 2),
+            scale,
+        )
+        bias = published[f"{source}.activate.bias"]
         if config.concat:
-            bias, folded[f"{name}.injected_bias"] = bias.chunk(2)
-        folded[f"{name}.bias"] = bias
-        strengths[name] = float(weights[f"{source}.noise.weight"]) * ACTIVATION_GAIN
+            bias, injected_bias = bias.chunk(2)
+            fill(f"{name}.injected_bias", injected_bias, ACTIVATION_GAIN)
+        fill(f"{name}.bias", bias, ACTIVATION_GAIN)
+        strength = float(published[f"{source}.noise.weight"])
+        cast(StyledConv, network.convs[index]).injection_strength = strength * ACTIVATION_GAIN
         modulation(name, source)
 
     def to_rgb(name: str, source: str) -> None:
-        weight = weights[f"{source}.conv.weight"].flatten(2)[0]
-        folded[f"{name}.weight"] = weight / math.sqrt(weight.shape[1])  # [3, I]
-        folded[f"{name}.bias"] = weights[f"{source}.bias"].flatten()
+        weight = published[f"{source}.conv.weight"].flatten(2)[0]  # [3, I]
+        fill(f"{name}.weight", weight, 1 / math.sqrt(weight.shape[1]))
+        fill(f"{name}.bias", published[f"{source}.bias"].flatten())
         modulation(name, source)
 
     n_resolutions = len(config.resolutions)
+    fill("constant", published["generator.input.input"].flatten(2).transpose(1, 2))
     activated("encoder.0", "ecd0.0.0", "ecd0.0.1.bias")
     for k in range(1, n_resolutions):
         activated(f"encoder.{k}", f"ecd{k}.0.1", f"ecd{k}.0.2.bias")
@@ -74,13 +92,18 @@ def fold_state_dict(
     for i in range(config.n_mlp):
         source = f"generator.style.{i + 1}"
         activated(f"style.{i}", source, f"{source}.bias", STYLE_LEARNING_RATE)
-    styled_conv("convs.0", "generator.conv1", upsample=False)
+    styled_conv(0, "generator.conv1", upsample=False)
     to_rgb("to_rgbs.0", "generator.to_rgb1")
     for i in range(n_resolutions - 1):
-        styled_conv(f"convs.{2 * i + 1}", f"generator.convs.{2 * i}", upsample=True)
-        styled_conv(f"convs.{2 * i + 2}", f"generator.convs.{2 * i + 1}", upsample=False)
+        styled_conv(2 * i + 1, f"generator.convs.{2 * i}", upsample=True)
+        styled_conv(2 * i + 2, f"generator.convs.{2 * i + 1}", upsample=False)
         to_rgb(f"to_rgbs.{i + 1}", f"generator.to_rgbs.{i}")
-    return folded, strengths
+    assert not unfilled, unfilled.keys()
+
+
+def _rows_of_channels(weight: Tensor) -> Tensor:
+    """A channels-last (A, B, k, k) as the (A, k * k, B) that lies in memory."""
+    return weight.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def check_fir_kernels(published: Mapping[str, Tensor]) -> list[str]:

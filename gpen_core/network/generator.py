@@ -1,21 +1,24 @@
 """The GPEN network: an encoder whose maps and code drive a StyleGAN2 decoder.
 
 T. Yang et al., "GAN Prior Embedded Network for Blind Face Restoration in the Wild", CVPR 2021.
-The arithmetic is rearranged for inference (see ``layers.py``); weights come from a published
-state dict through ``folding.py``.
+The arithmetic is rearranged for inference (see ``layers.py`` and, for CPUs, ``strips.py``); weights
+come from a published state dict through ``folding.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointMismatchError, TensorSpecError
+from ..validation import is_finite
 from .config import GpenConfig, detect_config
-from .folding import check_fir_kernels, fold_state_dict
+from .folding import check_fir_kernels, fill_network
 from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter, upsample_rgb
+from .strips import decode_in_strips, encode_in_strips
 
 
 class GpenGenerator(nn.Module):
@@ -72,7 +75,7 @@ class GpenGenerator(nn.Module):
             CheckpointMismatchError: Tensors are missing, superfluous, misshapen or not finite.
         """
         config = detect_config(state_dict, name)
-        broken = [key for key, tensor in state_dict.items() if not tensor.isfinite().all()]
+        broken = [key for key, tensor in state_dict.items() if not is_finite(tensor)]
         if broken:
             raise CheckpointMismatchError(
                 f"{name}: expected finite weights, got NaN or infinity in {broken[0]!r}. "
@@ -85,17 +88,15 @@ class GpenGenerator(nn.Module):
                 "The file is damaged or of a variant that is not known."
             )
         network = cls(config, dtype)
-        folded, strengths = fold_state_dict(state_dict, config)
-        network.load_state_dict(folded)
-        for module_name, strength in strengths.items():
-            network.get_submodule(module_name).injection_strength = strength  # type: ignore[assignment]
+        fill_network(network, state_dict)
         return network.eval()
 
     def activation_bytes(self) -> int:
         """About how much memory one face takes on its way through, without the weights.
 
         Eight maps of the full resolution: the last convolution's input, features, result and
-        concatenation come to six, its workspace and the RGB maps to the rest.
+        concatenation come to six, its workspace and the RGB maps to the rest. On a CPU, where
+        large maps are computed in strips, it is less than half of that.
         """
         size = self.config.size
         return 8 * self.config.channels(size) * size * size * self.dtype.itemsize
@@ -122,21 +123,35 @@ class GpenGenerator(nn.Module):
             )
         if crops.shape[0] == 0:
             return crops.clone()
-        features, style = self._encode(crops)
-        restored: Tensor = self._decode(features, style)
+        x = crops.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        if x.device.type == "cpu":
+            faces = [self._restore_in_strips(face) for face in torch.split(x, 1)]
+            restored = faces[0] if len(faces) == 1 else torch.cat(faces)
+        else:
+            restored = self._decode(*self._encode(x))
         return restored.to(crops.dtype)
 
-    def _encode(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
+    def _restore_in_strips(self, crop: Tensor) -> Tensor:
+        encoder = cast("Sequence[EncoderBlock]", self.encoder)
+        convs = cast("Sequence[StyledConv]", self.convs)
+        to_rgbs = cast("Sequence[ToRgb]", self.to_rgbs)
+        features, deepest = encode_in_strips(encoder, crop)
+        style = self._style_of(deepest)
+        return decode_in_strips(convs, to_rgbs, self.constant, features, style)
+
+    def _style_of(self, deepest: Tensor) -> Tensor:
+        """The style vectors (N, style_dim) float32 by the encoder's 4x4 map."""
+        code = self.code(deepest.float().flatten(1))
+        style: Tensor = self.style(code * torch.rsqrt(code.square().mean(1, keepdim=True) + 1e-8))
+        return style
+
+    def _encode(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """The encoder's maps from full resolution to 4x4, and the style vectors."""
-        x = crops.to(self.dtype).contiguous(memory_format=torch.channels_last)
         features = []
         for block in self.encoder:
             x = block(x)
             features.append(x)
-        code = self.code(x.float().flatten(1))
-        code = code * torch.rsqrt(code.square().mean(dim=1, keepdim=True) + 1e-8)
-        style: Tensor = self.style(code)
-        return features, style
+        return features, self._style_of(x)
 
     def _decode(self, features: list[Tensor], style: Tensor) -> Tensor:
         """RGB from the encoder's maps, which are taken off the list as they are used up."""

@@ -8,6 +8,7 @@ Quality of StyleGAN", CVPR 2020), with every constant factor folded into the wei
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,9 @@ from .config import FIR_TAPS
 LEAKY_SLOPE = 0.2
 ACTIVATION_GAIN = math.sqrt(2.0)
 DEMODULATION_EPSILON = 1e-8
+
+Rows = Callable[[int, int], Tensor]
+"""Rows of a map of one face: the first and the one past the last -> (1, C, end - first, W)."""
 
 
 def fir_kernel(gain: float = 1.0) -> Tensor:
@@ -57,12 +61,26 @@ def upsample_rgb(rgb: Tensor) -> Tensor:
     return doubled[..., 2:-2, 2:-2]
 
 
+def upsampled_rgb_rows(rgb: Tensor, first: int, end: int) -> Tensor:
+    """Rows ``first`` to ``end`` of ``upsample_rgb(rgb)``."""
+    top, bottom = _source_rows(first, end, rgb.shape[2])
+    return upsample_rgb(rgb[:, :, top:bottom])[:, :, first - 2 * top : end - 2 * top]
+
+
+def rows_of(x: Tensor) -> Rows:
+    """The rows of a map that is there."""
+    return lambda first, end: x[:, :, first:end]
+
+
+def _source_rows(first: int, end: int, height: int) -> tuple[int, int]:
+    """Rows of a map of ``height`` rows that rows ``first`` to ``end`` of its double depend on."""
+    return max(first // 2 - 1, 0), min((end + 1) // 2 + 1, height)
+
+
 def parameter(*shape: int, dtype: torch.dtype = torch.float32) -> nn.Parameter:
     """An uninitialised weight that takes no gradient; 4-D ones lie channels-last."""
-    weight = torch.empty(shape, dtype=dtype)
-    if len(shape) == 4:
-        weight = weight.contiguous(memory_format=torch.channels_last)
-    return nn.Parameter(weight, requires_grad=False)
+    layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
+    return nn.Parameter(torch.empty(shape, dtype=dtype, memory_format=layout), requires_grad=False)
 
 
 class ActivatedLinear(nn.Module):
@@ -94,6 +112,16 @@ class EncoderBlock(nn.Module):
             y = F.conv2d(x, self.weight, self.bias)
         else:
             y = F.conv2d(self.blur(x), self.weight, self.bias, stride=2)
+        return F.leaky_relu_(y, LEAKY_SLOPE)
+
+    def rows(self, x: Rows, height: int, first: int, end: int) -> Tensor:
+        """Rows ``first`` to ``end`` of the result for a map ``x`` of ``height`` rows."""
+        if self.blur is None:
+            y = F.conv2d(x(first, end), self.weight, self.bias)
+        else:
+            top, bottom = max(2 * first - 2, 0), min(2 * end + 2, height)
+            blurred = self.blur(x(top, bottom))[:, :, 2 * first - top : 2 * end + 1 - top]
+            y = F.conv2d(blurred, self.weight, self.bias, stride=2)
         return F.leaky_relu_(y, LEAKY_SLOPE)
 
 
@@ -140,14 +168,42 @@ class StyledConv(nn.Module):
         Returns:
             (N, 2 * O, H', W') with concatenated features, (N, O, H', W') with added ones.
         """
-        y = self._convolve(x, *self._modulation(style))
+        return self._inject(self._convolve(x, *self._modulation(style)), features)
+
+    def rows(
+        self, x: Rows, height: int, weight: Tensor, features: Rows, first: int, end: int
+    ) -> Tensor:
+        """Rows ``first`` to ``end`` of the result for one face.
+
+        Args:
+            x: The decoder map.
+            height: Its number of rows.
+            weight: What ``modulated_weight`` returned.
+            features: The encoder map.
+            first: First row wanted.
+            end: The one past the last.
+        """
+        if self.upsample:
+            top, bottom = _source_rows(first, end, height)
+            skipped = first - 2 * top
+        else:
+            top, bottom = max(first - 1, 0), min(end + 1, height)
+            skipped = first - top
+        y = self._convolve_modulated(x(top, bottom), weight)
+        return self._inject(y[:, :, skipped : skipped + end - first], features(first, end))
+
+    def modulated_weight(self, style: Tensor) -> Tensor:
+        """The weight for one face, by its style (1, style_dim)."""
+        scales, demodulation = self._modulation(style)
+        return self._modulate(scales[0], demodulation[0])
+
+    def _inject(self, y: Tensor, features: Tensor) -> Tensor:
+        """Bring in the encoder's features and activate. ``y`` is used up."""
         if not self.concat:
             y.add_(features, alpha=self.injection_strength)
             return F.leaky_relu_(y, LEAKY_SLOPE)
         n, _, height, width = y.shape
-        out = y.new_empty(
-            (n, 2 * self.out_chs, height, width),
-        ).contiguous(memory_format=torch.channels_last)
+        out = y.new_empty(n, height, width, 2 * self.out_chs).permute(0, 3, 1, 2)
         decoded, injected = out.chunk(2, dim=1)
         torch.ops.aten.leaky_relu.out(y, LEAKY_SLOPE, out=decoded)
         assert self.injected_bias is not None
@@ -180,18 +236,21 @@ class StyledConv(nn.Module):
         if self.weight.numel() > n_activations:
             return self._convolve_scaled_activations(x, scales, demodulation)
         outputs = [
-            self._convolve_scaled_weight(x[i : i + 1], scales[i], demodulation[i])
+            self._convolve_modulated(x[i : i + 1], self._modulate(scales[i], demodulation[i]))
             for i in range(x.shape[0])
         ]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
-    def _convolve_scaled_weight(self, x: Tensor, scales: Tensor, demodulation: Tensor) -> Tensor:
+    def _modulate(self, scales: Tensor, demodulation: Tensor) -> Tensor:
+        """The weight times factors on its channels, (I,) and (O,) float32."""
+        first, second = (scales, demodulation) if self.upsample else (demodulation, scales)
+        factors = torch.outer(first, second)[:, :, None, None]
+        return self.weight * factors.to(self.weight.dtype)
+
+    def _convolve_modulated(self, x: Tensor, weight: Tensor) -> Tensor:
         if self.blur is not None:
-            factors = torch.outer(scales, demodulation).to(x.dtype)[:, :, None, None]
-            y = F.conv_transpose2d(x, self.weight * factors, stride=2)
-            return self.blur.forward(y, self.bias)
-        factors = torch.outer(demodulation, scales).to(x.dtype)[:, :, None, None]
-        return F.conv2d(x, self.weight * factors, self.bias, padding=1)
+            return self.blur.forward(F.conv_transpose2d(x, weight, stride=2), self.bias)
+        return F.conv2d(x, weight, self.bias, padding=1)
 
     def _convolve_scaled_activations(
         self, x: Tensor, scales: Tensor, demodulation: Tensor
@@ -217,7 +276,15 @@ class ToRgb(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """(N, I, H, W) and (N, style_dim) float32 -> (N, 3, H, W) float32."""
+        weights = self.modulated_weights(style)
+        rgb = [self.convolve(x[i : i + 1], weights[i]) for i in range(x.shape[0])]
+        return rgb[0] if len(rgb) == 1 else torch.cat(rgb)
+
+    def modulated_weights(self, style: Tensor) -> Tensor:
+        """The weight for each face, (N, 3, I, 1, 1), by their styles (N, style_dim)."""
         scales = F.linear(style, self.modulation_weight, self.modulation_bias)
-        weights = (self.weight * scales[:, None, :]).to(x.dtype)[..., None, None]  # [N, 3, I, 1, 1]
-        rgb = [F.conv2d(x[i : i + 1], weights[i], self.bias) for i in range(x.shape[0])]
-        return (rgb[0] if len(rgb) == 1 else torch.cat(rgb)).float()
+        return (self.weight * scales[:, None, :]).to(self.bias.dtype)[..., None, None]
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """One face (1, I, H, W) by its weight -> (1, 3, H, W) float32."""
+        return F.conv2d(x, weight, self.bias).float()

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -57,6 +61,39 @@ def test_forward_of_a_batch_equals_single_runs():
     assert relative_l2(network(crops), singles) <= 3e-6
 
 
+@pytest.mark.parametrize("config", VARIANTS, ids=str)
+def test_forward_in_strips_agrees_with_whole_maps(config, monkeypatch):
+    network = GpenGenerator.from_state_dict(random_state_dict(config))
+    crops = random_crops(config, 2)
+    with torch.no_grad():
+        whole = network._decode(*network._encode(crops))
+    row_bytes = 4 * config.injected_width * config.channels(config.size) * config.size
+    # Strips of an odd number of rows that leaves a rest, at every resolution but the smallest.
+    monkeypatch.setattr("gpen_core.network.strips.STRIP_BYTES", 7 * row_bytes)
+    assert relative_l2(network(crops), whole) <= 1e-5
+
+
+def test_forward_on_a_cpu_needs_less_memory_than_two_maps_of_full_size():
+    pytest.importorskip("resource")  # not on Windows
+    config = GpenConfig(1024, 2, 0.5)
+    code = (
+        "import resource, torch, gpen_core\n"
+        "from gpen_core.network.synthetic import random_state_dict\n"
+        f"config = gpen_core.GpenConfig({config.size}, 2, {config.narrow})\n"
+        "network = gpen_core.GpenGenerator.from_state_dict(random_state_dict(config))\n"
+        "crop = torch.zeros(1, 3, config.size, config.size)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "network(crop)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    repository = Path(__file__).resolve().parents[2]
+    output = subprocess.run(  # noqa: S603 our own interpreter
+        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True
+    ).stdout
+    full_map = 2 * config.channels(1024) * 1024**2 * 4
+    assert int(output) * 1024 < 2 * full_map + 100e6
+
+
 @pytest.mark.parametrize("upsample", [False, True])
 def test_styled_conv_gives_the_same_with_scaled_weights_and_scaled_activations(upsample):
     torch.manual_seed(0)
@@ -69,7 +106,8 @@ def test_styled_conv_gives_the_same_with_scaled_weights_and_scaled_activations(u
     scales, demodulation = conv._modulation(style)
     by_activations = conv._convolve_scaled_activations(x, scales, demodulation)
     by_weight = [
-        conv._convolve_scaled_weight(x[i : i + 1], scales[i], demodulation[i]) for i in range(2)
+        conv._convolve_modulated(x[i : i + 1], conv.modulated_weight(style[i : i + 1]))
+        for i in range(2)
     ]
     torch.testing.assert_close(torch.cat(by_weight), by_activations, rtol=1e-4, atol=1e-5)
 
@@ -118,6 +156,20 @@ def test_from_state_dict_refuses_weights_that_are_not_finite():
     state_dict["generator.convs.4.conv.weight"][0, 0, 0, 0, 0] = float("nan")
     with pytest.raises(CheckpointMismatchError, match=r"generator\.convs\.4\.conv\.weight"):
         GpenGenerator.from_state_dict(state_dict, name="x.pth")
+
+
+def test_from_state_dict_takes_finite_weights_whose_sum_overflows():
+    state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
+    state_dict["generator.to_rgbs.0.bias"].fill_(3e38)
+    GpenGenerator.from_state_dict(state_dict)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_from_state_dict_rounds_weights_once(dtype):
+    state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
+    exact = dict(GpenGenerator.from_state_dict(state_dict).named_parameters())
+    for name, weight in GpenGenerator.from_state_dict(state_dict, dtype).named_parameters():
+        assert torch.equal(weight, exact[name].to(weight.dtype)), name
 
 
 def test_from_state_dict_refuses_another_filter():

@@ -1,0 +1,197 @@
+"""What everything but the network costs: loading, the way around the network, a whole clip.
+
+    python benchmarks/around.py [--models MODELS] [--only loading around clip] [--rounds 5]
+
+``--models`` names a ComfyUI models folder with facedetection/ in it, for the clip. What is compared
+takes turns, and the median of the rounds is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import peer
+import skimage.data
+import torch
+import torch.nn.functional as F
+from contenders import ReferenceGpen, published_config, write_checkpoints
+from facexlib.utils import face_restoration_helper
+from torch import Tensor
+
+import gpen_core
+from gpen_core.blending.finishing import finish_crops
+from gpen_core.network.synthetic import random_state_dict
+
+ALL_OPTIONS = gpen_core.BlendSettings(
+    blend=0.9, shape=gpen_core.MaskShape.ELLIPSE, color=1.0, detail=0.5, grain=1.0
+)
+N_FRAMES = 96
+CLIP_SIZE_PX = 512
+THRESHOLD = 0.97  # facexlib's
+FRAMES_AT_ONCE = 16
+
+
+def main() -> None:
+    """Print the tables that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--models", type=Path, default=os.environ.get("GPEN_MODELS_DIR"))
+    tables = {"loading": _loading_table, "around": _around_table, "clip": _clip_table}
+    parser.add_argument("--only", choices=list(tables), nargs="+", default=list(tables))
+    parser.add_argument("--size", type=int, default=2048, help="of the network in 'around'")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    if options.models is None and "clip" in options.only:
+        parser.error("name a ComfyUI models folder with facedetection/ in it by --models")
+    torch.set_grad_enabled(False)
+    for name in options.only:
+        tables[name](options)
+
+
+def _loading_table(options: argparse.Namespace) -> None:
+    print("\nLoading a checkpoint of full width, beside reading the bytes of the file, cached")
+    print(f"{'file':<14}{'MB':>6}{'read ms':>9}{'load ms':>9}{'ratio':>7}")
+    config = published_config(512)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_checkpoints(config, folder, onnx=True)
+        torch.save(random_state_dict(config), folder / "512.pth")
+        for suffix in (".pth", ".safetensors", ".onnx"):
+            path = folder / f"512{suffix}"
+            read, load = _take_turns(
+                options.rounds, path.read_bytes, partial(gpen_core.load_model, path)
+            )
+            print(
+                f"{suffix:<14}{path.stat().st_size / 1e6:>6.0f}{read * 1000:>9.0f}"
+                f"{load * 1000:>9.0f}{load / read:>7.2f}",
+                flush=True,
+            )
+
+
+def _around_table(options: argparse.Namespace) -> None:
+    print(f"\nOne face at {options.size}, every blending option on: seconds, and share of network")
+    print(f"{'picture':<16}{'crop':>7}{'finish':>8}{'paste':>7}{'network':>9}{'share':>7}")
+    size = options.size
+    network = gpen_core.GpenGenerator.from_state_dict(random_state_dict(published_config(size)))
+    astronaut = torch.from_numpy(np.array(skimage.data.astronaut())).permute(2, 0, 1)[None] / 255
+    # Where RetinaFace finds the face of the astronaut.
+    points = [[193.5, 95.6], [240.9, 91.4], [220.4, 118.6], [202.0, 146.3], [243.6, 142.6]]
+    for factor in (1, 4):
+        image = F.interpolate(astronaut, scale_factor=factor, mode="bicubic").clamp(0, 1)
+        landmarks = torch.tensor([points]) * factor
+        faces = gpen_core.Faces(
+            image_index=torch.zeros(1, dtype=torch.int64),
+            boxes=torch.cat([landmarks.amin(1), landmarks.amax(1)], dim=1),
+            landmarks=landmarks,
+            scores=torch.ones(1),
+        )
+        crops = gpen_core.crop_faces(image, faces, size)
+        restored = (crops + 0.05 * torch.randn(crops.shape)).clamp(0, 1)
+        pasting = gpen_core.BlendSettings(
+            blend=ALL_OPTIONS.blend, shape=ALL_OPTIONS.shape, grain=ALL_OPTIONS.grain
+        )
+        crop, finish, paste, net = _take_turns(
+            options.rounds,
+            partial(gpen_core.crop_faces, image, faces, size),
+            partial(finish_crops, crops, restored, ALL_OPTIONS),
+            partial(gpen_core.paste_faces, image, faces, restored, settings=pasting),
+            partial(network, crops),
+        )
+        # Pasting alone takes the crop again, to know what changed.
+        paste -= crop
+        share = (crop + finish + paste) / net
+        print(
+            f"{f'astronaut {factor}x':<16}{crop:>7.2f}{finish:>8.2f}{paste:>7.2f}{net:>9.2f}"
+            f"{share:>7.1%}",
+            flush=True,
+        )
+
+
+def _clip_table(options: argparse.Namespace) -> None:
+    print(f"\nA clip of {N_FRAMES} frames of {CLIP_SIZE_PX}x{CLIP_SIZE_PX}, one face, GPEN-256")
+    print(f"{'pipeline':<28}{'s':>7}{'frames/s':>10}{'faces':>7}")
+    config = published_config(256)
+    state_dict = random_state_dict(config)
+    network = gpen_core.GpenGenerator.from_state_dict(state_dict)
+    folder = Path(options.models) / "facedetection"
+    detector = gpen_core.load_detector(
+        "retinaface_mobile0.25", folder / "detection_mobilenet0.25_Final.pth"
+    )
+    plain = ReferenceGpen(config).eval()
+    plain.load_state_dict(state_dict)
+    # The helper loads a parser that it does not use here, and whose weights need not be there.
+    with mock.patch.object(face_restoration_helper, "init_parsing_model"):
+        helper = face_restoration_helper.FaceRestoreHelper(
+            1, face_size=256, det_model="retinaface_mobile0.25", device="cpu", model_rootpath=folder
+        )
+    frames = _pan()
+    bgr_frames = [peer.to_bgr(frame) for frame in frames]
+    found = {"ours": 0, "facexlib": 0}
+
+    def ours() -> None:
+        found["ours"] = 0
+        for start in range(0, N_FRAMES, FRAMES_AT_ONCE):
+            chunk = frames[start : start + FRAMES_AT_ONCE]
+            faces = gpen_core.detect_faces(chunk, detector, threshold=THRESHOLD)
+            gpen_core.restore_faces(chunk, network, faces)
+            found["ours"] += len(faces)
+
+    def theirs() -> None:
+        found["facexlib"] = 0
+        for frame in bgr_frames:
+            found["facexlib"] += _facexlib_frame(helper, plain, frame)
+
+    seconds = _take_turns(max(1, options.rounds // 2), ours, theirs)
+    for (name, n_faces), taken in zip(found.items(), seconds, strict=True):
+        label = {"ours": "ours", "facexlib": "facexlib's helper, plain"}[name]
+        print(f"{label:<28}{taken:>7.1f}{N_FRAMES / taken:>10.1f}{n_faces:>7}")
+    print(f"times faster: {seconds[1] / seconds[0]:.2f}")
+
+
+def _facexlib_frame(
+    helper: face_restoration_helper.FaceRestoreHelper, network: ReferenceGpen, frame: np.ndarray
+) -> int:
+    """What peers do for each frame; the number of faces."""
+    helper.clean_all()
+    helper.read_image(frame)
+    helper.get_face_landmarks_5(only_center_face=False, eye_dist_threshold=5)
+    helper.align_warp_face()
+    for crop in helper.cropped_faces:
+        rgb = torch.from_numpy(crop[..., ::-1].copy()).permute(2, 0, 1)[None] / 127.5 - 1
+        restored = network(rgb)[0].clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+        helper.add_restored_face(restored.permute(1, 2, 0).numpy()[..., ::-1])
+    helper.get_inverse_affine(None)
+    helper.paste_faces_to_input_image()
+    return len(helper.cropped_faces)
+
+
+def _pan() -> Tensor:
+    """The astronaut moving by up to 48 pixels, (N, 3, 512, 512) in [0, 1]."""
+    image = torch.from_numpy(np.array(skimage.data.astronaut())).permute(2, 0, 1) / 255
+    wide = F.pad(image, (0, N_FRAMES // 2, 0, 0), mode="replicate")
+    starts = [i // 2 for i in range(N_FRAMES)]
+    return torch.stack([wide[:, :, start : start + CLIP_SIZE_PX] for start in starts])
+
+
+def _take_turns(rounds: int, *functions: Callable[[], object]) -> list[float]:
+    """Median seconds of each, run once before and then once a round."""
+    seconds: list[list[float]] = [[] for _ in functions]
+    for turn in range(rounds + 1):
+        for function, taken in zip(functions, seconds, strict=True):
+            started = time.perf_counter()
+            function()
+            if turn:
+                taken.append(time.perf_counter() - started)
+    return [statistics.median(taken) for taken in seconds]
+
+
+if __name__ == "__main__":
+    main()
