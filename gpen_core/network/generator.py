@@ -8,14 +8,16 @@ state dict through ``folding.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointMismatchError, TensorSpecError
+from . import acceleration
 from .config import GpenConfig, detect_config
 from .folding import check_fir_kernels, fold_state_dict
-from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter, upsample_rgb
+from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter
 
 
 class GpenGenerator(nn.Module):
@@ -122,9 +124,20 @@ class GpenGenerator(nn.Module):
             )
         if crops.shape[0] == 0:
             return crops.clone()
+        return acceleration.run(self, self._restore, crops)
+
+    def release_graphs(self) -> None:
+        """Free what CUDA graphs keep on the device. Moving the network does it too."""
+        acceleration.release_graphs(self)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> GpenGenerator:
+        self.release_graphs()  # they hold on to where the weights are
+        moved: GpenGenerator = super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return moved
+
+    def _restore(self, crops: Tensor) -> Tensor:
         features, style = self._encode(crops)
-        restored: Tensor = self._decode(features, style)
-        return restored.to(crops.dtype)
+        return self._decode(features, style).to(crops.dtype)
 
     def _encode(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
         """The encoder's maps from full resolution to 4x4, and the style vectors."""
@@ -149,5 +162,5 @@ class GpenGenerator(nn.Module):
             x = next(convs)(x, style, injected)
             x = next(convs)(x, style, injected)
             del injected
-            rgb = to_rgb(x, style).add_(upsample_rgb(rgb))
+            rgb = to_rgb(x, style, rgb)
         return rgb

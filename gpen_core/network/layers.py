@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .acceleration import uses_kernels
 from .config import FIR_TAPS
+from .fused import forward as fused
 
 LEAKY_SLOPE = 0.2
 ACTIVATION_GAIN = math.sqrt(2.0)
@@ -90,6 +92,8 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H, W), or half of H and W where it downsamples."""
+        if uses_kernels(x):
+            return fused.encoder_block(self, x)
         if self.blur is None:
             y = F.conv2d(x, self.weight, self.bias)
         else:
@@ -140,6 +144,8 @@ class StyledConv(nn.Module):
         Returns:
             (N, 2 * O, H', W') with concatenated features, (N, O, H', W') with added ones.
         """
+        if uses_kernels(x):
+            return fused.styled_conv(self, x, style, features)
         y = self._convolve(x, *self._modulation(style))
         if not self.concat:
             y.add_(features, alpha=self.injection_strength)
@@ -215,9 +221,21 @@ class ToRgb(nn.Module):
         self.modulation_weight = parameter(in_chs, style_dim)
         self.modulation_bias = parameter(in_chs)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """(N, I, H, W) and (N, style_dim) float32 -> (N, 3, H, W) float32."""
+    def forward(self, x: Tensor, style: Tensor, previous: Tensor | None = None) -> Tensor:
+        """Map to RGB and add to the previous RGB map, enlarged by two.
+
+        Args:
+            x: (N, I, H, W) decoder map.
+            style: (N, style_dim) float32.
+            previous: (N, 3, H / 2, W / 2) float32.
+
+        Returns:
+            (N, 3, H, W) float32.
+        """
+        if uses_kernels(x):
+            return fused.to_rgb(self, x, style, previous)
         scales = F.linear(style, self.modulation_weight, self.modulation_bias)
         weights = (self.weight * scales[:, None, :]).to(x.dtype)[..., None, None]  # [N, 3, I, 1, 1]
         rgb = [F.conv2d(x[i : i + 1], weights[i], self.bias) for i in range(x.shape[0])]
-        return (rgb[0] if len(rgb) == 1 else torch.cat(rgb)).float()
+        summed = (rgb[0] if len(rgb) == 1 else torch.cat(rgb)).float()
+        return summed if previous is None else summed.add_(upsample_rgb(previous))
