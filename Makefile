@@ -6,10 +6,10 @@ VENV := .venv/bin
 PACK := gpen_face_restore
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check format clean distclean
+.PHONY: help setup demo test lint types check bench-gpu format clean distclean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## create .venv and .host, or bring them up to date
 	@$(PYTHON) tools/environment.py --tests
@@ -32,6 +32,10 @@ types: setup ## check types
 	@MYPYPATH=tools:. $(VENV)/mypy --explicit-package-bases tools/*.py
 
 check: lint types test ## lint, types and test
+
+# Without setup: a machine with a GPU may have a PyTorch of its own, and more is not needed.
+bench-gpu: ## on a CUDA device, check and time the network, into benchmarks/results/gpu.md
+	@$(if $(wildcard $(VENV)/python),$(VENV)/python,$(PYTHON)) benchmarks/gpu.py $(ARGS)
 
 format: setup ## format and sort imports
 	@$(VENV)/ruff check --select I --fix .

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -135,8 +136,7 @@ class CudaGraph:
             self._output = torch.empty_like(self._input)
         self._graph = torch.cuda.CUDAGraph()
         self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        before = torch.cuda.current_stream()
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        before, stream = torch.cuda.current_stream(), _side_stream(crops.device)
         stream.wait_stream(before)
         # Entered here too: after a failed capture torch.cuda.graph stays on the side stream.
         with torch.cuda.stream(stream):
@@ -165,6 +165,12 @@ class CudaGraph:
         """Wait until it has run, and free its memory."""
         self._done.synchronize()
         self._graph.reset()
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all captures: cuBLAS keeps a workspace for every stream it has seen."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _close(graph: Graph | None) -> None:

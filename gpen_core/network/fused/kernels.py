@@ -138,7 +138,9 @@ def _map_kernel(
                 y, out_ptr, features_ptr, scale, bias, injected_bias, strength,
                 n, first + row, start, height, width, n_chs, channel, MODE, SLOPE, BLOCK_W,
             )  # fmt: skip
-            a, b, c = b, c, d
+            a = b
+            b = c
+            c = d
     else:
         row_ptr = x_ptr + ((n * height + first) * width + start) * n_chs
         y = _shifted_pixels(
