@@ -15,6 +15,8 @@ def test_kernels_compile_for_a_hopper_device(tmp_path):
     # In a process of its own: this one may have Triton's interpreter, which compiles nothing.
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
     command = [sys.executable, str(SCRIPT), "90", "fp16"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(  # noqa: S603
+        command, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 16

@@ -11,8 +11,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.append(str(REPOSITORY))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from gpen_core.network.fused import kernels
 
@@ -49,7 +48,7 @@ def compile_kernel(kernel, capability: int, dtype: str, constants: dict, **types
     )
     compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32))
     assert len(compiled.asm["cubin"]) > 0
-    print(kernel.fn.__name__, capability, dtype, constants, flush=True)
+    print(kernel.fn.__name__, capability, dtype, constants, flush=True)  # noqa: T201
 
 
 def main() -> None:
