@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from .config import GpenConfig
-from .layers import ACTIVATION_GAIN, fir_kernel
+from .layers import ACTIVATION_GAIN, DEMODULATION_EPSILON, fir_kernel
+from .normalization import encoder_scales, unit_filters
 
 STYLE_LEARNING_RATE = 0.01
 
@@ -50,7 +51,8 @@ def fold_state_dict(
 
     def styled_conv(name: str, source: str, upsample: bool) -> None:
         weight = weights[f"{source}.conv.weight"][0]
-        weight = weight / math.sqrt(weight[0].numel())  # [O, I, 3, 3]
+        weight, norms = unit_filters(weight / math.sqrt(weight[0].numel()))  # [O, I, 3, 3]
+        folded[f"{name}.epsilon"] = DEMODULATION_EPSILON / norms.square()
         bias = weights[f"{source}.activate.bias"] * ACTIVATION_GAIN
         folded[f"{name}.energy"] = weight.square().sum(dim=(2, 3))
         folded[f"{name}.weight"] = weight.transpose(0, 1) if upsample else weight
@@ -80,7 +82,24 @@ def fold_state_dict(
         styled_conv(f"convs.{2 * i + 1}", f"generator.convs.{2 * i}", upsample=True)
         styled_conv(f"convs.{2 * i + 2}", f"generator.convs.{2 * i + 1}", upsample=False)
         to_rgb(f"to_rgbs.{i + 1}", f"generator.to_rgbs.{i}")
+    _normalize_encoder(folded, strengths, n_resolutions)
     return folded, strengths
+
+
+def _normalize_encoder(
+    folded: dict[str, Tensor], strengths: dict[str, float], n_resolutions: int
+) -> None:
+    """Bring the encoder's maps to an ordinary size, and undo it where they are read."""
+    names = [f"encoder.{k}" for k in range(n_resolutions)]
+    scales = encoder_scales((folded[f"{name}.weight"], folded[f"{name}.bias"]) for name in names)
+    for name, before, scale in zip(names, [1.0, *scales[:-1]], scales, strict=True):
+        folded[f"{name}.weight"] = folded[f"{name}.weight"] * (before / scale)
+        folded[f"{name}.bias"] = folded[f"{name}.bias"] / scale
+    folded["code.weight"] = folded["code.weight"] * scales[-1]
+    strengths["convs.0"] *= scales[-1]
+    for i, scale in enumerate(reversed(scales[:-1])):
+        strengths[f"convs.{2 * i + 1}"] *= scale
+        strengths[f"convs.{2 * i + 2}"] *= scale
 
 
 def check_fir_kernels(published: Mapping[str, Tensor]) -> list[str]:

@@ -126,6 +126,7 @@ class StyledConv(nn.Module):
         channels = (in_chs, out_chs) if upsample else (out_chs, in_chs)
         self.weight = parameter(*channels, 3, 3, dtype=dtype)
         self.energy = parameter(out_chs, in_chs)
+        self.epsilon = parameter(out_chs)
         self.modulation_weight = parameter(in_chs, style_dim)
         self.modulation_bias = parameter(in_chs)
         self.bias = parameter(out_chs, dtype=dtype)
@@ -175,7 +176,7 @@ class StyledConv(nn.Module):
         scales = F.linear(style, self.modulation_weight, self.modulation_bias)
         largest = scales.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)
         scales = scales / largest
-        epsilon = DEMODULATION_EPSILON / largest.square()
+        epsilon = self.epsilon / largest.square()
         demodulation = torch.rsqrt(scales.square() @ self.energy.T + epsilon)
         return scales, demodulation * ACTIVATION_GAIN
 

@@ -37,6 +37,7 @@ def randomized(module):
     if isinstance(module, StyledConv):
         weight = module.weight.transpose(0, 1) if module.upsample else module.weight
         module.energy.copy_(weight.square().sum(dim=(2, 3)))
+        module.epsilon.fill_(1e-8)
         module.injection_strength = -0.6
     return module
 
