@@ -189,6 +189,19 @@ def load_network_on_device(model: HostedModel) -> GpenGenerator:
     return network
 
 
+@contextmanager
+def network_on_device(model: HostedModel) -> Iterator[GpenGenerator]:
+    """The network of ``load_network_on_device``, without the memory of its CUDA graphs afterwards.
+
+    Nothing tells ComfyUI of that memory: it would take it for free.
+    """
+    network = load_network_on_device(model)
+    try:
+        yield network
+    finally:
+        network.release_graphs()
+
+
 def faces_at_once(model: HostedModel) -> int:
     """How many faces fit through the network together in the memory that is free now."""
     device = model.patcher.load_device
