@@ -6,10 +6,10 @@ VENV := .venv/bin
 PACK := gpen_face_restore
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check bench format clean distclean
+.PHONY: help setup demo test lint types check bench bench-gpu format clean distclean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## create .venv and .host, or bring them up to date
 	@$(PYTHON) tools/environment.py --tests
@@ -35,6 +35,10 @@ check: lint types test ## lint, types and test
 
 bench: setup ## time the network beside its peers; ARGS="--sizes 2048" goes to the script
 	@$(VENV)/python benchmarks/speed.py $(ARGS)
+
+# Without setup: a machine with a GPU may have a PyTorch of its own, and more is not needed.
+bench-gpu: ## on a CUDA device, check and time the network, into benchmarks/results/gpu.md
+	@$(if $(wildcard $(VENV)/python),$(VENV)/python,$(PYTHON)) benchmarks/gpu.py $(ARGS)
 
 format: setup ## format and sort imports
 	@$(VENV)/ruff check --select I --fix .

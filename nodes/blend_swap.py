@@ -21,7 +21,7 @@ from .host import (
     check_interrupt,
     faces_at_once,
     fit_masks,
-    load_network_on_device,
+    network_on_device,
     progress_bar,
     show_text,
     to_channels_first,
@@ -193,21 +193,22 @@ class GpenBlendSwap(io.ComfyNode):
                 images, detector, detection_size, threshold, scales, rotations, min_face_size
             )
         faces = steady_faces(faces, len(images), smoothing)
-        result = blend_swap(
-            originals,
-            images,
-            load_network_on_device(model),
-            faces,
-            frames=frames,
-            template=template,
-            settings=SwapSettings(**influences),
-            user_masks=_masks_of_frames(mask, frames, len(originals), images),
-            parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
-            max_batch=faces_at_once(model),
-            keep_crops=output_crops,
-            on_progress=progress_bar(len(faces)),
-            check_interrupt=check_interrupt,
-        )
+        with network_on_device(model) as network:
+            result = blend_swap(
+                originals,
+                images,
+                network,
+                faces,
+                frames=frames,
+                template=template,
+                settings=SwapSettings(**influences),
+                user_masks=_masks_of_frames(mask, frames, len(originals), images),
+                parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
+                max_batch=faces_at_once(model),
+                keep_crops=output_crops,
+                on_progress=progress_bar(len(faces)),
+                check_interrupt=check_interrupt,
+            )
         seconds = time.monotonic() - started
         text = _describe(model, len(result.faces), len(faces), len(images), seconds)
         dropped = sorted(set(range(len(originals))) - set(frames))

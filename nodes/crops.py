@@ -14,7 +14,7 @@ from .host import (
     check_interrupt,
     faces_at_once,
     fit_masks,
-    load_network_on_device,
+    network_on_device,
     progress_bar,
     to_channels_first,
     to_channels_last,
@@ -114,18 +114,18 @@ class GpenRestoreCrops(io.ComfyNode):
         size = model.network.config.size
         inputs = to_channels_first(crops)[:, :3]
         restored = torch.empty((len(inputs), 3, size, size), device=inputs.device)
-        network = load_network_on_device(model)
         update = progress_bar(len(inputs))
         device = model.patcher.load_device
-        max_batch = faces_at_once(model)
-        for start in range(0, len(inputs), max_batch):
-            check_interrupt()
-            chunk = inputs[start : start + max_batch].to(device, torch.float32)
-            if chunk.shape[2:] != (size, size):
-                chunk = F.interpolate(chunk, (size, size), mode="bicubic", antialias=True)
-                chunk = chunk.clamp(0, 1)
-            restored[start : start + max_batch] = restore_crops(network, chunk)
-            update(start + len(chunk), len(inputs))
+        with network_on_device(model) as network:
+            max_batch = faces_at_once(model)
+            for start in range(0, len(inputs), max_batch):
+                check_interrupt()
+                chunk = inputs[start : start + max_batch].to(device, torch.float32)
+                if chunk.shape[2:] != (size, size):
+                    chunk = F.interpolate(chunk, (size, size), mode="bicubic", antialias=True)
+                    chunk = chunk.clamp(0, 1)
+                restored[start : start + max_batch] = restore_crops(network, chunk)
+                update(start + len(chunk), len(inputs))
         return io.NodeOutput(to_channels_last(restored))
 
 

@@ -16,7 +16,7 @@ from .host import (
     check_interrupt,
     faces_at_once,
     fit_masks,
-    load_network_on_device,
+    network_on_device,
     progress_bar,
     show_text,
     to_channels_first,
@@ -151,20 +151,20 @@ class GpenRestoreFaces(io.ComfyNode):
             max_megapixels=max_megapixels,
         )
         canvas = make_canvas(images, factor, upscale_model) if factor > 1 else None
-        network = load_network_on_device(model)
-        result = restore_faces(
-            images,
-            network,
-            faces,
-            template=template,
-            settings=BlendSettings(**blending),
-            user_masks=fit_masks(mask, images if canvas is None else canvas),
-            canvas=canvas,
-            max_batch=faces_at_once(model),
-            keep_crops=output_crops,
-            on_progress=progress_bar(len(faces)),
-            check_interrupt=check_interrupt,
-        )
+        with network_on_device(model) as network:
+            result = restore_faces(
+                images,
+                network,
+                faces,
+                template=template,
+                settings=BlendSettings(**blending),
+                user_masks=fit_masks(mask, images if canvas is None else canvas),
+                canvas=canvas,
+                max_batch=faces_at_once(model),
+                keep_crops=output_crops,
+                on_progress=progress_bar(len(faces)),
+                check_interrupt=check_interrupt,
+            )
         seconds = time.monotonic() - started
         text = _describe(model, len(faces), len(images), seconds, is_enlarged=canvas is not None)
         if len(faces) and not bool(result.masks.any()):

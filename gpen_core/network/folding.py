@@ -9,13 +9,14 @@ factors, so ``lrelu(Wx + b) * sqrt(2) == lrelu(sqrt(2)Wx + sqrt(2)b)``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from .layers import ACTIVATION_GAIN, StyledConv, fir_kernel
+from .layers import ACTIVATION_GAIN, DEMODULATION_EPSILON, StyledConv, fir_kernel
+from .normalization import encoder_scales
 
 if TYPE_CHECKING:
     from .generator import GpenGenerator
@@ -37,44 +38,50 @@ def fill_network(network: GpenGenerator, published: Mapping[str, Tensor]) -> Non
     config = network.config
     unfilled = dict(network.named_parameters())
 
-    def fill(name: str, source: Tensor, factor: float = 1.0) -> None:
+    def fill(name: str, source: Tensor, factor: float | Tensor = 1.0) -> None:
         target = unfilled.pop(name)
         out = _rows_of_channels(target) if target.ndim == 4 else target
         torch.mul(source.float(), factor, out=out)
 
-    def activated(name: str, source: str, bias: str, learning_rate: float = 1.0) -> None:
+    def linear(name: str, source: str, learning_rate: float = 1.0, scale: float = 1.0) -> None:
         weight = published[f"{source}.weight"]
         gain = ACTIVATION_GAIN * learning_rate
-        fan_in = weight[0].numel()
-        if weight.ndim == 4:
-            weight = weight.flatten(2).transpose(1, 2)  # [O, k * k, I]
-        fill(f"{name}.weight", weight, gain / math.sqrt(fan_in))
-        fill(f"{name}.bias", published[bias], gain)
+        fill(f"{name}.weight", weight, scale * gain / math.sqrt(weight.shape[1]))
+        fill(f"{name}.bias", published[f"{source}.bias"], gain)
+
+    def encoder_block(k: int, read: float, written: float) -> None:
+        weight, bias = _encoder_layer(published, k)
+        gain = ACTIVATION_GAIN / written
+        rows = weight.flatten(2).transpose(1, 2)  # [O, k * k, I]
+        fill(f"encoder.{k}.weight", rows, read * gain / math.sqrt(weight[0].numel()))
+        fill(f"encoder.{k}.bias", bias, gain)
 
     def modulation(name: str, source: str) -> None:
         weight = published[f"{source}.conv.modulation.weight"]
         fill(f"{name}.modulation_weight", weight, 1 / math.sqrt(weight.shape[1]))
         fill(f"{name}.modulation_bias", published[f"{source}.conv.modulation.bias"])
 
-    def styled_conv(index: int, source: str, upsample: bool) -> None:
+    def styled_conv(index: int, source: str, upsample: bool, read: float) -> None:
         name = f"convs.{index}"
         weight = published[f"{source}.conv.weight"][0].flatten(2)  # [O, I, 9]
-        scale = 1 / math.sqrt(weight[0].numel())
-        fill(
-            f"{name}.energy", torch.einsum("oik,oik->oi", weight.float(), weight.float()), scale**2
-        )
-        fill(
-            f"{name}.weight",
-            weight.permute(1, 2, 0) if upsample else weight.transpose(1, 2),
-            scale,
-        )
+        energy = torch.einsum("oik,oik->oi", weight.float(), weight.float())
+        # Filters of unit norm, as StyleGAN3 has them: demodulation undoes any factor on them.
+        norms = energy.sum(dim=1).sqrt()
+        norms = torch.where(norms > 0, norms, 1.0)
+        fill(f"{name}.energy", energy, norms.square().reciprocal()[:, None])
+        if upsample:
+            fill(f"{name}.weight", weight.permute(1, 2, 0), norms.reciprocal())
+        else:
+            fill(f"{name}.weight", weight.transpose(1, 2), norms.reciprocal()[:, None, None])
+        equalised = norms.square() / weight[0].numel()  # what the published network would have
+        fill(f"{name}.epsilon", DEMODULATION_EPSILON / equalised)
         bias = published[f"{source}.activate.bias"]
         if config.concat:
             bias, injected_bias = bias.chunk(2)
             fill(f"{name}.injected_bias", injected_bias, ACTIVATION_GAIN)
         fill(f"{name}.bias", bias, ACTIVATION_GAIN)
-        strength = float(published[f"{source}.noise.weight"])
-        cast(StyledConv, network.convs[index]).injection_strength = strength * ACTIVATION_GAIN
+        strength = float(published[f"{source}.noise.weight"]) * ACTIVATION_GAIN * read
+        cast(StyledConv, network.convs[index]).injection_strength = strength
         modulation(name, source)
 
     def to_rgb(name: str, source: str) -> None:
@@ -85,20 +92,33 @@ def fill_network(network: GpenGenerator, published: Mapping[str, Tensor]) -> Non
 
     n_resolutions = len(config.resolutions)
     fill("constant", published["generator.input.input"].flatten(2).transpose(1, 2))
-    activated("encoder.0", "ecd0.0.0", "ecd0.0.1.bias")
-    for k in range(1, n_resolutions):
-        activated(f"encoder.{k}", f"ecd{k}.0.1", f"ecd{k}.0.2.bias")
-    activated("code", "final_linear.0", "final_linear.0.bias")
+    scales = encoder_scales(_encoder_sizes(published, n_resolutions))
+    for k, (read, written) in enumerate(zip([1.0, *scales[:-1]], scales, strict=True)):
+        encoder_block(k, read, written)
+    linear("code", "final_linear.0", scale=scales[-1])
     for i in range(config.n_mlp):
-        source = f"generator.style.{i + 1}"
-        activated(f"style.{i}", source, f"{source}.bias", STYLE_LEARNING_RATE)
-    styled_conv(0, "generator.conv1", upsample=False)
+        linear(f"style.{i}", f"generator.style.{i + 1}", STYLE_LEARNING_RATE)
+    styled_conv(0, "generator.conv1", False, scales[-1])
     to_rgb("to_rgbs.0", "generator.to_rgb1")
-    for i in range(n_resolutions - 1):
-        styled_conv(2 * i + 1, f"generator.convs.{2 * i}", upsample=True)
-        styled_conv(2 * i + 2, f"generator.convs.{2 * i + 1}", upsample=False)
+    for i, read in enumerate(reversed(scales[:-1])):
+        styled_conv(2 * i + 1, f"generator.convs.{2 * i}", True, read)
+        styled_conv(2 * i + 2, f"generator.convs.{2 * i + 1}", False, read)
         to_rgb(f"to_rgbs.{i + 1}", f"generator.to_rgbs.{i}")
     assert not unfilled, unfilled.keys()
+
+
+def _encoder_layer(published: Mapping[str, Tensor], k: int) -> tuple[Tensor, Tensor]:
+    """Weight and bias of an encoder block, as published; those that halve begin with a filter."""
+    place = int(k > 0)
+    return published[f"ecd{k}.0.{place}.weight"], published[f"ecd{k}.0.{place + 1}.bias"]
+
+
+def _encoder_sizes(published: Mapping[str, Tensor], n_blocks: int) -> Iterator[tuple[float, float]]:
+    """The rms norm of each encoder block's filters and its largest bias, all gains folded in."""
+    for k in range(n_blocks):
+        weight, bias = _encoder_layer(published, k)
+        energy = float(torch.linalg.vector_norm(weight.float())) ** 2 / weight.numel()
+        yield ACTIVATION_GAIN * math.sqrt(energy), ACTIVATION_GAIN * float(bias.abs().amax())
 
 
 def _rows_of_channels(weight: Tensor) -> Tensor:

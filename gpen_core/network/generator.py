@@ -8,16 +8,17 @@ come from a published state dict through ``folding.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointMismatchError, TensorSpecError
 from ..validation import is_finite
+from . import acceleration
 from .config import GpenConfig, detect_config
 from .folding import check_fir_kernels, fill_network
-from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter, upsample_rgb
+from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter
 from .strips import decode_in_strips, encode_in_strips
 
 
@@ -123,6 +124,18 @@ class GpenGenerator(nn.Module):
             )
         if crops.shape[0] == 0:
             return crops.clone()
+        return acceleration.run(self, self._restore, crops)
+
+    def release_graphs(self) -> None:
+        """Free what CUDA graphs keep on the device. Moving the network does it too."""
+        acceleration.release_graphs(self)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> GpenGenerator:
+        self.release_graphs()  # they hold on to where the weights are
+        moved: GpenGenerator = super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return moved
+
+    def _restore(self, crops: Tensor) -> Tensor:
         x = crops.to(self.dtype).contiguous(memory_format=torch.channels_last)
         if x.device.type == "cpu":
             faces = [self._restore_in_strips(face) for face in torch.split(x, 1)]
@@ -164,5 +177,5 @@ class GpenGenerator(nn.Module):
             x = next(convs)(x, style, injected)
             x = next(convs)(x, style, injected)
             del injected
-            rgb = to_rgb(x, style).add_(upsample_rgb(rgb))
+            rgb = to_rgb(x, style, rgb)
         return rgb

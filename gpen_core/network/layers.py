@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .acceleration import uses_kernels
 from .config import FIR_TAPS
+from .fused import forward as fused
 
 LEAKY_SLOPE = 0.2
 ACTIVATION_GAIN = math.sqrt(2.0)
@@ -108,6 +110,8 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H, W), or half of H and W where it downsamples."""
+        if uses_kernels(x):
+            return fused.encoder_block(self, x)
         if self.blur is None:
             y = F.conv2d(x, self.weight, self.bias)
         else:
@@ -150,6 +154,7 @@ class StyledConv(nn.Module):
         channels = (in_chs, out_chs) if upsample else (out_chs, in_chs)
         self.weight = parameter(*channels, 3, 3, dtype=dtype)
         self.energy = parameter(out_chs, in_chs)
+        self.epsilon = parameter(out_chs)
         self.modulation_weight = parameter(in_chs, style_dim)
         self.modulation_bias = parameter(in_chs)
         self.bias = parameter(out_chs, dtype=dtype)
@@ -168,6 +173,8 @@ class StyledConv(nn.Module):
         Returns:
             (N, 2 * O, H', W') with concatenated features, (N, O, H', W') with added ones.
         """
+        if uses_kernels(x):
+            return fused.styled_conv(self, x, style, features)
         return self._inject(self._convolve(x, *self._modulation(style)), features)
 
     def rows(
@@ -225,7 +232,7 @@ class StyledConv(nn.Module):
         scales = F.linear(style, self.modulation_weight, self.modulation_bias)
         largest = scales.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)
         scales = scales / largest
-        epsilon = DEMODULATION_EPSILON / largest.square()
+        epsilon = self.epsilon / largest.square()
         demodulation = torch.rsqrt(scales.square() @ self.energy.T + epsilon)
         return scales, demodulation * ACTIVATION_GAIN
 
@@ -274,11 +281,23 @@ class ToRgb(nn.Module):
         self.modulation_weight = parameter(in_chs, style_dim)
         self.modulation_bias = parameter(in_chs)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """(N, I, H, W) and (N, style_dim) float32 -> (N, 3, H, W) float32."""
+    def forward(self, x: Tensor, style: Tensor, previous: Tensor | None = None) -> Tensor:
+        """Map to RGB and add to the previous RGB map, enlarged by two.
+
+        Args:
+            x: (N, I, H, W) decoder map.
+            style: (N, style_dim) float32.
+            previous: (N, 3, H / 2, W / 2) float32.
+
+        Returns:
+            (N, 3, H, W) float32.
+        """
+        if uses_kernels(x):
+            return fused.to_rgb(self, x, style, previous)
         weights = self.modulated_weights(style)
         rgb = [self.convolve(x[i : i + 1], weights[i]) for i in range(x.shape[0])]
-        return rgb[0] if len(rgb) == 1 else torch.cat(rgb)
+        summed = rgb[0] if len(rgb) == 1 else torch.cat(rgb)
+        return summed if previous is None else summed.add_(upsample_rgb(previous))
 
     def modulated_weights(self, style: Tensor) -> Tensor:
         """The weight for each face, (N, 3, I, 1, 1), by their styles (N, style_dim)."""

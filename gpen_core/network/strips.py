@@ -21,7 +21,6 @@ from .layers import (
     StyledConv,
     ToRgb,
     rows_of,
-    upsample_rgb,
     upsampled_rgb_rows,
 )
 
@@ -87,7 +86,7 @@ def _double(
     if len(strips) == 1:
         injected = features(0, size)
         x = conv(up(x, style, injected), style, injected)
-        return x, to_rgb(x, style).add_(upsample_rgb(rgb))
+        return x, to_rgb(x, style, rgb)
 
     upsampled = partial(up.rows, rows_of(x), height, up.modulated_weight(style), features)
     rows = partial(conv.rows, upsampled, size, conv.modulated_weight(style), features)

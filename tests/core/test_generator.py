@@ -102,6 +102,7 @@ def test_styled_conv_gives_the_same_with_scaled_weights_and_scaled_activations(u
         weight.normal_()
     weight = conv.weight.transpose(0, 1) if upsample else conv.weight
     conv.energy.copy_(weight.square().sum(dim=(2, 3)))
+    conv.epsilon.fill_(1e-8)
     x, style = torch.randn(2, 6, 7, 9), torch.randn(2, 16)
     scales, demodulation = conv._modulation(style)
     by_activations = conv._convolve_scaled_activations(x, scales, demodulation)
@@ -112,16 +113,58 @@ def test_styled_conv_gives_the_same_with_scaled_weights_and_scaled_activations(u
     torch.testing.assert_close(torch.cat(by_weight), by_activations, rtol=1e-4, atol=1e-5)
 
 
-def test_half_precision_does_not_overflow_with_large_styles():
-    config = GpenConfig(256, 1, 0.125)
-    state_dict = random_state_dict(config)
+def with_large_styles(state_dict):
     for key in state_dict:
         if key.startswith("generator.conv") and key.endswith("modulation.bias"):
-            state_dict[key] *= 1e5  # beyond the range of float16, undone by demodulation
+            state_dict[key] *= 1e5
+
+
+def with_large_and_small_filters(state_dict):
+    for key in state_dict:
+        if key.startswith("generator.conv") and key.endswith("conv.weight"):
+            state_dict[key][:, ::2] *= 1e6
+            state_dict[key][:, 1::2] *= 1e-2
+
+
+def with_a_loud_encoder(state_dict):
+    # 1e3 times as large at 128 pixels as at 256, and a million times at the next.
+    for key in ("ecd1.0.1.weight", "ecd2.0.1.weight"):
+        state_dict[key] *= 1e3
+    state_dict["ecd1.0.2.bias"] *= 1e3
+    for key in state_dict:  # what the decoder makes of it is ordinary again
+        if key.startswith("generator.conv") and key.endswith("noise.weight"):
+            state_dict[key] *= 1e-6
+    state_dict["final_linear.0.weight"] *= 1e-6
+
+
+def with_a_quiet_encoder(state_dict):
+    for key in ("ecd0.0.0.weight", "ecd0.0.1.bias", "ecd1.0.2.bias", "ecd2.0.2.bias"):
+        state_dict[key] *= 1e-7
+    for key in ("ecd3.0.2.bias", "ecd4.0.2.bias", "ecd5.0.2.bias", "ecd6.0.2.bias"):
+        state_dict[key] *= 1e-7
+    for key in state_dict:
+        if key.startswith("generator.conv") and key.endswith("noise.weight"):
+            state_dict[key] *= 1e7
+    state_dict["final_linear.0.weight"] *= 1e7
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "distort",
+    [with_large_styles, with_large_and_small_filters, with_a_loud_encoder, with_a_quiet_encoder],
+)
+def test_half_precision_does_not_overflow_with_extreme_weights(distort, dtype):
+    config = GpenConfig(256, 1, 0.125)
+    state_dict = random_state_dict(config)
+    distort(state_dict)
     crops = random_crops(config)
-    expected = GpenGenerator.from_state_dict(state_dict)(crops)
-    restored = GpenGenerator.from_state_dict(state_dict, torch.float16)(crops)
-    assert relative_l2(restored, expected) <= MAX_ERROR[torch.float16]
+    reference = ReferenceGpen(config)
+    reference.load_state_dict(state_dict)
+    with torch.no_grad():
+        expected = reference(crops)
+    assert relative_l2(GpenGenerator.from_state_dict(state_dict)(crops), expected) <= 1e-5
+    restored = GpenGenerator.from_state_dict(state_dict, dtype)(crops)
+    assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
 
 
 def test_upsample_rgb_equals_zero_stuffing_and_the_filter():

@@ -41,6 +41,19 @@ def test_the_model_runs_after_the_host_took_part_of_it_off_the_device(hosted, ho
     assert torch.equal(host.load_network_on_device(hosted)(crops), expected)
 
 
+def test_graphs_of_the_network_go_when_a_node_is_done_or_fails(hosted, host, monkeypatch):
+    released = []
+    monkeypatch.setattr(
+        type(hosted.network), "release_graphs", lambda network: released.append(network)
+    )
+    with host.network_on_device(hosted) as network:
+        released.clear()  # loading frees them too
+    assert released == [network]
+    with pytest.raises(ArithmeticError), host.network_on_device(hosted):
+        raise ArithmeticError
+    assert released[-1] is network
+
+
 @pytest.mark.parametrize("state", ["NO_VRAM", "LOW_VRAM", "NORMAL_VRAM", "HIGH_VRAM"])
 def test_the_whole_network_is_on_its_device_in_every_memory_mode(hosted, host, monkeypatch, state):
     import comfy.model_management as mm
