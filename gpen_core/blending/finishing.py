@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .color_match import match_color
+from .color_match import match_color, sample_stride
 from .detail import blend_detail
 from .face_mask import shape_mask
 from .settings import BlendSettings
@@ -24,7 +24,8 @@ def finish_crops(before: Tensor, after: Tensor, settings: BlendSettings) -> Tens
     """
     if settings.color > 0:
         size = after.shape[-1]
-        centres = (torch.arange(size, device=after.device) + 0.5) / size
+        centres = torch.arange(0, size, sample_stride(size), device=after.device)
+        centres = (centres + 0.5) / size
         points = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
         weights = shape_mask(points, settings.shape, settings.padding, settings.feather)
         after = match_color(after, before, weights.expand(len(after), -1, -1), settings.color)
