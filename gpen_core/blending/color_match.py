@@ -70,8 +70,9 @@ def match_color(
         restored: (N, 3, S, S) float32, RGB, sRGB-encoded, in [0, 1].
         reference: Same shape, dtype, colour order and range; shows the same faces at the same
             places.
-        masks: (N, S, S) floating in [0, 1], how much a pixel counts; None: all alike. A face
-            without any keeps its colours.
+        masks: (N, S, S) floating in [0, 1], how much a pixel counts, or of every
+            ``sample_stride(S)``-th pixel only; None: all alike. A face without any keeps its
+            colours.
         strength: Share of the way in Oklab, 0 (off) to 1.
         same_face: The crops show the same face, so that pixels which differ are left out. False:
             another person's in the same place, whose pixels are comparable only as a whole.
@@ -85,12 +86,16 @@ def match_color(
     _check(restored, reference, masks)
     if strength == 0 or not len(restored):
         return restored
-    weights = torch.ones_like(restored[:, 0]) if masks is None else masks.to(restored)
-    stride = max(1, restored.shape[-1] // _SAMPLES)
+    stride = sample_stride(restored.shape[-1])
+    sampled = restored[:, 0, ::stride, ::stride]
+    if masks is None:
+        masks = torch.ones_like(sampled)
+    elif masks.shape != sampled.shape:
+        masks = masks[..., ::stride, ::stride]
     gains, offsets = _fit_transport(
         rgb_to_oklab(restored[..., ::stride, ::stride]),
         rgb_to_oklab(reference[..., ::stride, ::stride]),
-        weights[..., ::stride, ::stride],
+        masks.to(restored),
         _ITERATIONS if same_face else 0,
     )
     # Cube roots to Oklab, the map, and back again, all in one matrix.
@@ -107,6 +112,11 @@ def match_color(
             roots = _mix(gains[i], _rgb_to_roots(source))
             target.copy_(_roots_to_rgb(roots.add_(offsets[i, :, None, None].to(roots))))
     return matched
+
+
+def sample_stride(size: int) -> int:
+    """Of crops of this size every so many pixels are looked at, along each axis."""
+    return max(1, size // _SAMPLES)
 
 
 def rgb_to_oklab(colors: Tensor) -> Tensor:
@@ -229,7 +239,9 @@ def _check(restored: Tensor, reference: Tensor, masks: Tensor | None) -> None:
             f"and {tuple(reference.shape)}. Pass the crops before and after the network."
         )
     expected = (len(restored), *restored.shape[2:])
-    if masks is not None and masks.shape != expected:
+    stride = sample_stride(restored.shape[-1])
+    sampled = restored[:, 0, ::stride, ::stride].shape
+    if masks is not None and masks.shape not in (expected, sampled):
         raise TensorSpecError(
             f"masks: expected {expected}, got {tuple(masks.shape)}. Pass one mask for each crop."
         )

@@ -20,9 +20,11 @@ def shape_mask(points: Tensor, shape: MaskShape | str, padding: Padding, feather
     return box_mask(points, padding, feather)
 
 
-def crop_mask(size: int, settings: BlendSettings, device: torch.device | str) -> Tensor:
-    """The mask of the settings' shape over a whole crop: (size, size) float32."""
-    centres = (torch.arange(size, device=device) + 0.5) / size
+def crop_mask(
+    size: int, settings: BlendSettings, device: torch.device | str, stride: int = 1
+) -> Tensor:
+    """The mask of the settings' shape over a crop, float32, of every ``stride``-th pixel."""
+    centres = (torch.arange(0, size, stride, device=device) + 0.5) / size
     points = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1)
     return shape_mask(points, settings.shape, settings.padding, settings.feather)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .color_match import match_color
+from .color_match import match_color, sample_stride
 from .detail import blend_detail
 from .face_mask import crop_mask
 from .settings import BlendSettings
@@ -22,6 +22,7 @@ def finish_crops(before: Tensor, after: Tensor, settings: BlendSettings) -> Tens
         As ``after``; ``after`` itself where both are off.
     """
     if settings.color > 0:
-        weights = crop_mask(after.shape[-1], settings, after.device)
+        size = after.shape[-1]
+        weights = crop_mask(size, settings, after.device, sample_stride(size))
         after = match_color(after, before, weights.expand(len(after), -1, -1), settings.color)
     return blend_detail(after, before, settings.detail_size, settings.detail)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..blending.alignment import Template
-from ..blending.color_match import match_color
+from ..blending.color_match import match_color, sample_stride
 from ..blending.detail import blend_detail
 from ..blending.face_mask import crop_mask
 from ..blending.grain import measure_noise
@@ -220,7 +220,8 @@ def _blend_crops(
         restored = blend_detail(restored, before, settings.detail_size, settings.detail)
         after = torch.lerp(before, restored, settings.restore)
     if settings.color:
-        shape = crop_mask(before.shape[-1], settings.blending(), before.device)
+        size = before.shape[-1]
+        shape = crop_mask(size, settings.blending(), before.device, sample_stride(size))
         counted = within(weights, shape.expand(len(before), -1, -1))
         after = match_color(after.clamp(0, 1), reference, counted, settings.color, same_face=False)
     return after

@@ -5,6 +5,7 @@ import skimage.data
 import torch
 from torch.nn import functional as F
 
+from gpen_core.blending import color_match
 from gpen_core.blending.color_match import match_color, oklab_to_rgb, rgb_to_oklab
 from gpen_core.errors import TensorSpecError
 from support.geometry import noise, smooth
@@ -210,3 +211,14 @@ def test_another_face_in_the_same_place_is_matched_as_a_whole():
     darker = truth * 0.7
     matched = match_color(darker, reference, None, 1.0, same_face=False)
     assert (matched - truth).abs().mean() < 0.25 * (darker - truth).abs().mean()
+
+
+@pytest.mark.parametrize("size", [64, 300, 512])
+def test_a_mask_of_the_sampled_pixels_alone_gives_the_same(size):
+    generator = torch.Generator().manual_seed(0)
+    restored, reference = torch.rand(2, 1, 3, size, size, generator=generator)
+    masks = torch.rand(1, size, size, generator=generator)
+    stride = color_match.sample_stride(size)
+    sampled = masks[:, ::stride, ::stride]
+    whole = color_match.match_color(restored, reference, masks, 1.0)
+    assert torch.equal(color_match.match_color(restored, reference, sampled, 1.0), whole)

@@ -25,7 +25,8 @@ def test_auto_dtype_follows_the_rules_of_the_host(host, monkeypatch, fp16, bf16,
 def test_the_model_is_loaded_by_the_memory_management_of_the_host(hosted, host):
     import comfy.model_management as mm
 
-    network = host.load_network_on_device(hosted)
+    with host.network_on_device(hosted) as network:
+        pass
     assert any(loaded.model is hosted.patcher for loaded in mm.current_loaded_models)
     assert hosted.patcher.loaded_size() == mm.module_size(network)
     mm.unload_all_models()
@@ -34,11 +35,12 @@ def test_the_model_is_loaded_by_the_memory_management_of_the_host(hosted, host):
 
 
 def test_the_model_runs_after_the_host_took_part_of_it_off_the_device(hosted, host):
-    network = host.load_network_on_device(hosted)
     crops = torch.rand(1, 3, 256, 256)
-    expected = network(crops)
+    with host.network_on_device(hosted) as network:
+        expected = network(crops)
     hosted.patcher.partially_unload(torch.device("cpu"), 1000)
-    assert torch.equal(host.load_network_on_device(hosted)(crops), expected)
+    with host.network_on_device(hosted) as network:
+        assert torch.equal(network(crops), expected)
 
 
 def test_graphs_of_the_network_go_when_a_node_is_done_or_fails(hosted, host, monkeypatch):
@@ -67,8 +69,8 @@ def test_the_whole_network_is_on_its_device_in_every_memory_mode(hosted, host, m
 
     monkeypatch.setattr(mm, "get_free_memory", free_memory)
     monkeypatch.setattr(hosted.patcher, "load_device", device)
-    network = host.load_network_on_device(hosted)
-    tensors = [*network.parameters(), *network.buffers()]
+    with host.network_on_device(hosted) as network:
+        tensors = [*network.parameters(), *network.buffers()]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
 
 
