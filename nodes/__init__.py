@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .compare import GpenCompare
 from .crops import GpenCropFaces, GpenPasteFaces, GpenRestoreCrops
 from .detect_faces import GpenDetectFaces
 from .face_mask import GpenFaceMask
@@ -31,6 +32,7 @@ class GpenExtension(ComfyExtension):
             GpenRestoreCrops,
             GpenPasteFaces,
             GpenFaceMask,
+            GpenCompare,
         ]
 
 

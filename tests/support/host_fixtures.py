@@ -1,4 +1,4 @@
-"""The one ComfyUI server that all host tests share: starting it is most of their time."""
+"""The one ComfyUI server that host and browser tests share: starting it is most of their time."""
 
 import os
 from collections.abc import Iterator
