@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from .errors import TensorSpecError
 from .faces.faces import Faces
 from .validation import check_images
 
-_SSIM_WINDOW_PX = 11
+_REACH_PX = 5
+"""Half the window of SSIM."""
+_STRIP_ROWS = 128
+"""Computed together: SSIM takes a dozen times the memory of what it looks at."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ def compare_images(
         before: (B, C, H, W) floating, C = 3 or 4, RGB or RGBA, in [0, 1].
         after: Likewise, of the same size and count.
         region: (B or 1, H, W) floating in [0, 1]: how far each pixel counts.
-        device: Where to compute; that of the images if None. One image at a time is there.
-        check_interrupt: Called before each image.
+        device: Where to compute; that of the images if None. A strip at a time is there.
+        check_interrupt: Called before each strip.
 
     Raises:
         TensorSpecError: The shapes do not match, or a side is under 6 pixels, half the window of
@@ -67,17 +71,21 @@ def compare_images(
     from kornia.metrics import ssim  # slow to import
 
     whole, inside = _Sums(), _Sums()
-    for index, (old, new) in enumerate(zip(before, after, strict=True)):
+    height = after.shape[2]
+    for index, top in itertools.product(range(len(after)), range(0, height, _STRIP_ROWS)):
         if check_interrupt is not None:
             check_interrupt()
-        old, new = (
-            image[None, :3].to(device or image.device, torch.float32) for image in (old, new)
-        )
-        errors = (old - new).square().mean(dim=1)[0]  # [H, W]
-        similarity = ssim(old, new, _SSIM_WINDOW_PX, eps=0.0).mean(dim=1)[0]
+        # With rows above and below for the window to reach into; they are cut off again.
+        first, last = max(top - _REACH_PX, 0), min(top + _STRIP_ROWS + _REACH_PX, height)
+        strips = (images[index : index + 1, :3, first:last] for images in (before, after))
+        old, new = (strip.to(device or strip.device, torch.float32) for strip in strips)
+        own = slice(top - first, top - first + _STRIP_ROWS)
+        errors = (old - new).square().mean(dim=1)[0, own]  # [rows, W]
+        similarity = ssim(old, new, 2 * _REACH_PX + 1, eps=0.0).mean(dim=1)[0, own]
         whole.add(errors, similarity, torch.ones_like(errors))
         if region is not None:
-            inside.add(errors, similarity, region[index % len(region)].to(errors))
+            weights = region[index % len(region), top : top + _STRIP_ROWS]
+            inside.add(errors, similarity, weights.to(errors))
     return Comparison(whole.result(), inside.result() if inside.weight > 0 else None)
 
 
@@ -150,9 +158,9 @@ def _check(before: Tensor, after: Tensor, region: Tensor | None) -> None:
             f"before: expected {shape[0]} images of {shape[1]} x {shape[2]} pixels as after, got "
             f"{len(before)} of {before.shape[2]} x {before.shape[3]}. Resize or repeat them."
         )
-    if min(shape[1:]) <= _SSIM_WINDOW_PX // 2:
+    if min(shape[1:]) <= _REACH_PX:
         raise TensorSpecError(
-            f"after: expected sides of {_SSIM_WINDOW_PX // 2 + 1} pixels at least, got "
+            f"after: expected sides of {_REACH_PX + 1} pixels at least, got "
             f"{shape[1]} x {shape[2]}. Compare larger images."
         )
     if region is not None and (region.shape[1:] != shape[1:] or len(region) not in (1, shape[0])):

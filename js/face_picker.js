@@ -38,13 +38,10 @@ class FacesView extends View {
       box.append(element("span", { className: "gpen-number", textContent: number }));
     }
     box.classList.toggle("gpen-dropped", number < 0);
-    const tell = () => {
-      this.info.textContent = text;
-    };
-    box.addEventListener("pointerenter", tell);
-    box.addEventListener("focus", tell);
-    box.addEventListener("pointerleave", () => this.describe());
-    box.addEventListener("blur", () => this.describe());
+    for (const type of ["pointerenter", "focus"]) {
+      box.addEventListener(type, () => this.describe(text));
+    }
+    for (const type of ["pointerleave", "blur"]) box.addEventListener(type, () => this.describe());
     return box;
   }
 
@@ -52,8 +49,13 @@ class FacesView extends View {
     return "div";
   }
 
-  describe() {
-    this.info.textContent = this.run?.text ?? "";
+  /** What is under the picture: a word on all faces, and on the one that is pointed at. */
+  describe(face = "") {
+    this.info.textContent = [this.summary, face].filter((text) => text).join(" · ");
+  }
+
+  get summary() {
+    return this.run?.text;
   }
 
   onViewChange() {
@@ -114,6 +116,7 @@ class FacePickerView extends FacesView {
 
   /** Why the faces cannot be picked at the moment; "" if they can. */
   get obstacle() {
+    if (!this.run) return "";
     const changed = ["min_size", "min_score"].find((name) => this.value(name) !== this.run[name]);
     if (changed) return `${changed} has changed: run the graph to count the faces again.`;
     if (this.isLinked("indices")) return "indices comes from another node.";
@@ -146,18 +149,18 @@ class FacePickerView extends FacesView {
     this.boxes.querySelector(`[data-number="${number}"]`)?.focus();
   }
 
-  describe() {
+  get summary() {
     const { obstacle, frame } = this;
-    if (!frame || obstacle) {
-      this.info.textContent = obstacle;
-      return;
-    }
+    if (!frame || obstacle) return obstacle;
     const numbers = frame.faces.map((face) => this.numberOf(face)).filter((number) => number >= 0);
     const picked = parseIndices(this.value("indices"));
-    const kept = picked.size ? numbers.filter((number) => picked.has(number)) : numbers;
-    const what = picked.size ? `${kept.length} of ${numbers.length} faces` : "all faces";
-    const rest = this.value("largest_only") ? ", of these the largest" : "";
-    this.info.textContent = `Keeps ${what}${rest}. Click faces to choose.`;
+    if (!picked.size) return `Keeps ${this.largest}all faces. Click those to choose.`;
+    const kept = numbers.filter((number) => picked.has(number));
+    return `Keeps ${this.largest}${kept.length} of ${numbers.length} faces.`;
+  }
+
+  get largest() {
+    return this.value("largest_only") ? "the largest of " : "";
   }
 }
 

@@ -121,8 +121,13 @@ class ComfyPage:
         self._wait_for_app()
         self.page.evaluate("() => window.app.graph.clear()")
 
+    def checkpoint(self) -> None:
+        """Let the page notice what was changed by scripts: a step of undo, kept for a reload."""
+        self.page.evaluate("() => window.dispatchEvent(new MouseEvent('mouseup'))")
+
     def reload(self) -> None:
         """Press F5; the page brings its workflow back by itself."""
+        self.checkpoint()
         self.page.reload(wait_until="domcontentloaded")
         self._wait_for_app()
 
@@ -140,6 +145,9 @@ class ComfyPage:
         Widgets that it does not name keep their defaults; ids become those of the nodes. Nodes
         stand beside each other unless ``places`` says where.
         """
+        # Vue takes a node for the same one if its id is taken again before it has drawn.
+        self.page.evaluate("() => window.app.graph.clear()")
+        self.settle()
         self.page.evaluate(_BUILD, [prompt, dict(places or {})])
 
     def load_workflow(self, workflow: Mapping[str, Any]) -> None:
@@ -165,12 +173,27 @@ class ComfyPage:
         return self.page.locator(f'[data-test-node="{node_id}"]')
 
     def show(self, node_id: str | int, scale: float = 1.0) -> Locator:
-        """Bring a node into the window at a scale of the graph; its view once it is there."""
+        """Bring a node into the window at a scale of the graph; its view with its pictures."""
         self.page.evaluate(_CENTER, [str(node_id), scale])
+        self.page.wait_for_function(_IS_LOADED, arg=str(node_id))
         view = self.view(node_id)
         view.wait_for(state="visible")
         self.page.evaluate(_TWO_FRAMES)
         return view
+
+    def resize(self, node_id: str | int, right: float, down: float) -> None:
+        """Make a node larger by pixels of the window, with the mouse where Vue draws it."""
+        handle = self.page.locator(f'[data-node-id="{node_id}"] [aria-label*="bottom-right"]')
+        if not handle.count():
+            self.page.evaluate(_RESIZE, [str(node_id), right, down])
+            return
+        box = handle.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + right, y + down, steps=5)
+        self.page.mouse.up()
 
     def settle(self) -> None:
         """Wait until what has changed is drawn."""
@@ -189,7 +212,6 @@ _TWO_FRAMES = """() => new Promise(done =>
 
 _BUILD = """([prompt, places]) => {
     const graph = window.app.graph;
-    graph.clear();
     const nodes = {};
     let x = 60;
     for (const [id, { class_type }] of Object.entries(prompt)) {
@@ -233,6 +255,21 @@ _RUN = """timeout => new Promise((done, fail) => {
 _MARK_VIEW = """id => {
     const node = window.app.canvas.graph.nodes.find(node => String(node.id) === id);
     node._gpenView.element.dataset.testNode = id;
+}"""
+
+_RESIZE = """([id, right, down]) => {
+    const canvas = window.app.canvas;
+    const node = canvas.graph.nodes.find(node => String(node.id) === id);
+    node.setSize([node.size[0] + right, node.size[1] + down]);
+    canvas.setDirty(true, true);
+}"""
+
+_IS_LOADED = """id => {
+    const node = window.app.canvas.graph.nodes.find(node => String(node.id) === id);
+    const view = node?._gpenView;
+    const pictures = [...view?.element.querySelectorAll('img[src]') ?? []];
+    return view?.element.isConnected && pictures.every(
+        picture => picture.complete && (picture.naturalWidth || view.message.textContent));
 }"""
 
 _CENTER = """([id, scale]) => {

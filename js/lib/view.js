@@ -190,6 +190,14 @@ export class View {
   dispose() {
     releaseRecord(this.node);
     this.stage.dispose();
+    // Vue goes on showing this element if undo puts another node with the same id in its place.
+    requestAnimationFrame(() => requestAnimationFrame(() => this.giveWay()));
+  }
+
+  giveWay() {
+    if (!this.element.isConnected) return;
+    const successor = app.canvas.graph?.getNodeById(this.node.id)?._gpenView;
+    if (successor && successor !== this) this.element.replaceWith(successor.element);
   }
 }
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from gpen_core import comparison
 from gpen_core.comparison import box_masks, compare_images, resize
 from gpen_core.errors import GpenError
 from support.faces import faces_at
@@ -85,6 +86,18 @@ def test_compare_images_shapes_that_do_not_match_say_what_to_do(before, after, r
     mask = None if region is None else torch.zeros(region)
     with pytest.raises(GpenError, match=message):
         compare_images(torch.zeros(before), torch.zeros(after), mask)
+
+
+@pytest.mark.parametrize("rows", [6, 7, 16, 47])
+def test_compare_images_strips_make_no_difference(monkeypatch, rows):
+    before, after = pair()
+    region = noise(48, 5)[:1]
+    expected = compare_images(before, after, region)
+    monkeypatch.setattr(comparison, "_STRIP_ROWS", rows)
+    actual = compare_images(before, after, region)
+    for one, other in ((actual.whole, expected.whole), (actual.region, expected.region)):
+        assert one.psnr == pytest.approx(other.psnr, abs=1e-5)
+        assert one.ssim == pytest.approx(other.ssim, abs=1e-6)
 
 
 def test_compare_images_asks_before_each_image_whether_to_stop():

@@ -65,8 +65,14 @@ def synthetic_models(tmp_path_factory, bomb_marker) -> Path:
 
 
 @pytest.fixture(scope="session")
-def comfy(synthetic_models) -> Iterator[ComfyServer]:
-    """A running ComfyUI with the pack, on the CPU, with synthetic and GPEN_MODELS_DIR's models."""
-    models = os.environ.get("GPEN_MODELS_DIR")
-    with ComfyServer(models=[synthetic_models, *([Path(models)] if models else [])]) as server:
+def model_folders(synthetic_models) -> list[Path]:
+    """The synthetic models, and those of GPEN_MODELS_DIR if it is set."""
+    named = os.environ.get("GPEN_MODELS_DIR")
+    return [synthetic_models, *([Path(named)] if named else [])]
+
+
+@pytest.fixture(scope="session")
+def comfy(model_folders) -> Iterator[ComfyServer]:
+    """A running ComfyUI with the pack, on the CPU."""
+    with ComfyServer(models=model_folders) as server:
         yield server
