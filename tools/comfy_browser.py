@@ -195,6 +195,11 @@ class ComfyPage:
         self.page.mouse.move(x + right, y + down, steps=5)
         self.page.mouse.up()
 
+    def fit(self) -> None:
+        """Zoom the graph so that all of its nodes are in the window."""
+        self.page.evaluate(_FIT)
+        self.settle()
+
     def settle(self) -> None:
         """Wait until what has changed is drawn."""
         self.page.evaluate(_TWO_FRAMES)
@@ -261,6 +266,21 @@ _RESIZE = """([id, right, down]) => {
     const canvas = window.app.canvas;
     const node = canvas.graph.nodes.find(node => String(node.id) === id);
     node.setSize([node.size[0] + right, node.size[1] + down]);
+    canvas.setDirty(true, true);
+}"""
+
+_FIT = """() => {
+    const canvas = window.app.canvas;
+    const { width, height } = canvas.canvas.getBoundingClientRect();
+    const [left, top, right, bottom] = canvas.graph.nodes.reduce(
+        ([left, top, right, bottom], { pos, size }) => [
+            Math.min(left, pos[0]), Math.min(top, pos[1] - 30),
+            Math.max(right, pos[0] + size[0]), Math.max(bottom, pos[1] + size[1]),
+        ], [Infinity, Infinity, -Infinity, -Infinity]);
+    const [x, y] = [width - 120, height - 160];  // beside the host's own buttons
+    canvas.ds.scale = Math.min(x / (right - left), y / (bottom - top), 1);
+    canvas.ds.offset[0] = (70 + x / 2) / canvas.ds.scale - (left + right) / 2;
+    canvas.ds.offset[1] = (100 + y / 2) / canvas.ds.scale - (top + bottom) / 2;
     canvas.setDirty(true, true);
 }"""
 

@@ -9,9 +9,9 @@ const FACE_MARGIN = 0.4; // around a face that is looked at, as a fraction of it
 
 export class Stage {
   /**
-   * `hooks.onChange()` after every change of the view; `hooks.grab(point)` may take a press for
-   * itself by returning a function that is called with each further point; a point is [x, y] in
-   * pixels of the stage.
+   * `hooks.onChange()` after every change of the view, `hooks.onRest()` when it may be kept;
+   * `hooks.grab(point)` may take a press for itself by returning a function that is called with
+   * each further point; a point is [x, y] in pixels of the stage.
    */
   constructor(hooks) {
     this.hooks = hooks;
@@ -147,6 +147,7 @@ export class Stage {
     event.preventDefault();
     event.stopPropagation();
     this.zoomTo(this.scale * Math.exp(-event.deltaY * WHEEL_SPEED), this.pointOf(event));
+    this.hooks.onRest();
   }
 
   onDown(event) {
@@ -154,7 +155,7 @@ export class Stage {
     const point = this.pointOf(event);
     this.pointers.set(event.pointerId, point);
     this.drag = { start: point, moved: false, take: null };
-    if (this.pointers.size === 1) this.drag.take = this.hooks.grab?.(point) ?? null;
+    if (this.pointers.size === 1) this.drag.take = this.hooks.grab(point);
   }
 
   onMove(event) {
@@ -175,7 +176,7 @@ export class Stage {
 
   onUp(event) {
     if (!this.pointers.delete(event.pointerId)) return;
-    if (!this.pointers.size) this.hooks.onRest?.();
+    if (!this.pointers.size) this.hooks.onRest();
   }
 
   moveBy(dx, dy) {

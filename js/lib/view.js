@@ -136,6 +136,7 @@ export class View {
     const action = actions[event.key];
     if (action) {
       action();
+      this.save();
       event.preventDefault();
     }
     // The graph has its own ideas of space, enter and arrows.

@@ -259,14 +259,16 @@ def test_the_slider_works_inside_a_subgraph(page, stage, solid):
     page.load()  # back to the top without the host's navigation leaves nodes unmounted
 
 
-def test_removing_the_node_leaves_nothing_behind(page, stage):
+def test_removing_the_node_removes_its_view(page, stage):
+    view = page.view(3).element_handle()
     page.evaluate("() => { window.app.graph.remove(window.app.graph.getNodeById(3)); }")
-    page.page.wait_for_function("() => !document.querySelector('.gpen-view')")
+    page.page.wait_for_function("view => !view.isConnected", arg=view)
 
 
 def test_a_picture_that_is_gone_is_reported_in_the_view(page, server, stage):
     for file in (server.base_directory / "temp").glob("gpen_*.png"):
         file.unlink()
+    page.page.context.new_cdp_session(page.page).send("Network.clearBrowserCache")
     page.reload()
     message = page.show(3).locator(".gpen-message")
     message.wait_for(state="visible")

@@ -12,7 +12,7 @@ def screenshot(locator) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def color_at(pixels: np.ndarray, x: float, y: float = 0.2) -> tuple[int, int, int]:
+def color_at(pixels: np.ndarray, x: float, y: float = 0.35) -> tuple[int, int, int]:
     """The colour at a place given as fractions of width and height."""
     row, column = int(y * len(pixels)), int(x * pixels.shape[1])
     return tuple(int(level) for level in pixels[row, column])
