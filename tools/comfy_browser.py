@@ -178,7 +178,8 @@ class ComfyPage:
         self.page.wait_for_function(_IS_LOADED, arg=str(node_id))
         view = self.view(node_id)
         view.wait_for(state="visible")
-        self.page.evaluate(_TWO_FRAMES)
+        view.evaluate(_DECODE)
+        self.settle()
         return view
 
     def resize(self, node_id: str | int, right: float, down: float) -> None:
@@ -202,7 +203,7 @@ class ComfyPage:
 
     def settle(self) -> None:
         """Wait until what has changed is drawn."""
-        self.page.evaluate(_TWO_FRAMES)
+        self.page.evaluate(_NEXT_FRAMES)
 
     def _wait_for_app(self) -> None:
         self.page.wait_for_function(
@@ -212,7 +213,7 @@ class ComfyPage:
         )
 
 
-_TWO_FRAMES = """() => new Promise(done =>
+_NEXT_FRAMES = """() => new Promise(done =>
     requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done))))"""
 
 _BUILD = """([prompt, places]) => {
@@ -291,6 +292,9 @@ _IS_LOADED = """id => {
     return view?.element.isConnected && pictures.every(
         picture => picture.complete && (picture.naturalWidth || view.message.textContent));
 }"""
+
+_DECODE = """view => Promise.allSettled(
+    [...view.querySelectorAll('img[src]')].map(picture => picture.decode()))"""
 
 _CENTER = """([id, scale]) => {
     const canvas = window.app.canvas;

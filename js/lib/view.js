@@ -21,7 +21,8 @@ export function pictureUrl({ filename, subfolder, type }) {
 
 /** A picture in a stage; says so if its file is gone. */
 export function pictureElement(view, label) {
-  const picture = element("img", { alt: label, draggable: false });
+  // Decoded before it is drawn, or the ground would flash between the images of a batch.
+  const picture = element("img", { alt: label, draggable: false, decoding: "sync" });
   picture.addEventListener("error", () => view.say(GONE));
   return picture;
 }
