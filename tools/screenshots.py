@@ -17,6 +17,7 @@ import av
 import numpy as np
 from PIL import Image, ImageFilter
 from playwright.sync_api import Error as BrowserError
+from playwright.sync_api import FloatRect
 
 from comfy_browser import ComfyBrowser, ComfyPage
 from comfy_client import ComfyServerError
@@ -28,6 +29,8 @@ from model_files import models_folders, write_identity_checkpoint
 WORKFLOWS = REPOSITORY / "workflows"
 FOLDER = REPOSITORY / "docs" / "images"
 WINDOW_SIZE = (1720, 1050)
+# Of the window: what is not the host's tabs and side bar, in pixels.
+CANVAS = FloatRect(x=60.0, y=82.0, width=WINDOW_SIZE[0] - 60.0, height=WINDOW_SIZE[1] - 82.0)
 JPEG_QUALITY = 82
 VIDEO_FRAMES = 6
 
@@ -85,7 +88,7 @@ def _picture_workflow(
             page.show(node["id"])  # so that its pictures are loaded
     page.fit()
     page.page.wait_for_load_state("networkidle")
-    _write(FOLDER / f"workflow_{file.stem}.jpg", page.page.screenshot())
+    _write(FOLDER / f"workflow_{file.stem}.jpg", page.page.screenshot(clip=CANVAS))
 
 
 def _picture_views(page: ComfyPage, server: ComfyServer) -> None:
