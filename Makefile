@@ -6,7 +6,7 @@ VENV := .venv/bin
 PACK := gpen_face_restore
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check bench bench-gpu format clean distclean
+.PHONY: help setup demo screenshots test lint types check bench bench-gpu format clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -16,6 +16,9 @@ setup: ## create .venv and .host, or bring them up to date
 
 demo: setup ## restore faces of a sample photo, or of PHOTO=file, in a real ComfyUI
 	@$(VENV)/python tools/demo.py $(if $(PHOTO),"$(PHOTO)")
+
+screenshots: setup ## write pictures of all workflows and views into docs/images/, with Chromium
+	@$(VENV)/python tools/screenshots.py
 
 test: setup ## run all tests; ARGS="-k name -x" goes to pytest
 	@$(VENV)/python -m pytest tests -c tests/pytest.ini $(ARGS)

@@ -21,6 +21,9 @@ from .validation import check_faces, check_images, check_masks, is_finite
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of faces done and their total."""
+CropCallback = Callable[[Tensor], None]
+"""Called with the first crop of each chunk as it will be pasted: (3, S, S) float32 RGB in [0, 1] on
+the model's device; to be looked at, not changed."""
 InterruptCheck = Callable[[], None]
 """Called before each chunk of work; raises to stop it."""
 
@@ -53,6 +56,7 @@ def restore_faces(
     keep_crops: bool = False,
     seed: int = 0,
     on_progress: ProgressCallback | None = None,
+    on_crop: CropCallback | None = None,
     check_interrupt: InterruptCheck | None = None,
 ) -> RestoreResult:
     """Restore faces and blend them back into their images.
@@ -74,6 +78,7 @@ def restore_faces(
         keep_crops: Return the crops before and after the network too.
         seed: Of the grain of the first image; each further one counts on. For a clip in parts.
         on_progress: Called after each chunk of faces.
+        on_crop: Called with a restored face of each chunk, to show what is being done.
         check_interrupt: Called before each chunk of faces.
 
     Returns:
@@ -109,6 +114,7 @@ def restore_faces(
         max_batch=max_batch,
         seed=seed,
         on_progress=on_progress,
+        on_crop=on_crop,
         check_interrupt=check_interrupt,
     )
     if kept is None:
@@ -259,6 +265,7 @@ def _process(
     max_batch: int,
     seed: int,
     on_progress: ProgressCallback | None,
+    on_crop: CropCallback | None = None,
     check_interrupt: InterruptCheck | None,
 ) -> RestoreResult:
     """Crop, restore and composite, chunk by chunk; ``restore`` gets face numbers and crops."""
@@ -281,6 +288,8 @@ def _process(
             check_interrupt()
         crops = plan.crop(images, chunk, device)
         restored = finish_crops(crops, restore(chunk, crops), settings)
+        if on_crop is not None:
+            on_crop(restored[0])
         for i, before, after in zip(chunk, crops, restored, strict=True):
             if plan.image_index[i] != open_image:
                 if compositor is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .blend_swap import GpenBlendSwap
+from .compare import GpenCompare
 from .crops import GpenCropFaces, GpenPasteFaces, GpenRestoreCrops
 from .detect_faces import GpenDetectFaces
 from .face_mask import GpenFaceMask
@@ -33,6 +34,7 @@ class GpenExtension(ComfyExtension):
             GpenPasteFaces,
             GpenFaceMask,
             GpenBlendSwap,
+            GpenCompare,
         ]
 
 

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import Faces
@@ -22,13 +22,13 @@ from .host import (
     faces_at_once,
     fit_masks,
     network_on_device,
-    progress_bar,
-    show_text,
     to_channels_first,
     to_channels_last,
 )
 from .models import load_parser_on_device
-from .report import count_text, crop_outputs, model_text
+from .preview import before_after_ui
+from .progress import FaceProgress
+from .report import count_text, crop_outputs, restored_text
 from .types import (
     CATEGORY,
     GpenFacesSocket,
@@ -153,7 +153,6 @@ class GpenBlendSwap(io.ComfyNode):
                     "text", display_name="text", tooltip="What was done, or why nothing was."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -184,7 +183,8 @@ class GpenBlendSwap(io.ComfyNode):
         reason = _nothing_swapped(original, images)
         if reason or original is None:
             result = SwapResult(images, torch.zeros(swapped.shape[:3]), Faces.empty())
-            return cls._output(result, reason, face_model, output_crops)
+            view = before_after_ui(images, images, result.faces, reason)
+            return cls._output(result, reason, face_model, output_crops, view)
 
         originals = to_channels_first(original)
         frames = match_frames(originals, images)
@@ -193,6 +193,7 @@ class GpenBlendSwap(io.ComfyNode):
                 images, detector, detection_size, threshold, scales, rotations, min_face_size
             )
         faces = steady_faces(faces, len(images), smoothing)
+        progress = FaceProgress(len(faces))
         with network_on_device(model) as network:
             result = blend_swap(
                 originals,
@@ -206,11 +207,13 @@ class GpenBlendSwap(io.ComfyNode):
                 parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
                 max_batch=faces_at_once(model),
                 keep_crops=output_crops,
-                on_progress=progress_bar(len(faces)),
+                on_progress=progress.on_progress,
+                on_crop=progress.on_crop,
                 check_interrupt=check_interrupt,
             )
         seconds = time.monotonic() - started
         text = _describe(model, len(result.faces), len(faces), len(images), seconds)
+        blended = result.images
         dropped = sorted(set(range(len(originals))) - set(frames))
         if dropped:
             is_filled = dropped_frames == DroppedFrames.FILL_IN.value
@@ -218,13 +221,18 @@ class GpenBlendSwap(io.ComfyNode):
                 filled = fill_in_dropped(result.images, result.masks, originals, frames)
                 result = replace(result, images=filled[0], masks=filled[1])
             text += f" {_describe_dropped(dropped, is_filled=is_filled)}"
-        return cls._output(result, text, face_model, output_crops)
+        view = before_after_ui(images, blended, result.faces, text)
+        return cls._output(result, text, face_model, output_crops, view)
 
     @classmethod
     def _output(
-        cls, result: SwapResult, text: str, face_model: Any | None, output_crops: bool
+        cls,
+        result: SwapResult,
+        text: str,
+        face_model: Any | None,
+        output_crops: bool,
+        view: dict[str, Any],
     ) -> io.NodeOutput:
-        show_text(text, cls.hidden.unique_id)
         return io.NodeOutput(
             to_channels_last(result.images),
             result.masks,
@@ -232,7 +240,7 @@ class GpenBlendSwap(io.ComfyNode):
             face_model,
             len(result.faces),
             text,
-            ui=ui.PreviewText(text),
+            ui=view,
         )
 
 
@@ -358,10 +366,10 @@ def _describe(
         return "No face found in the swapped image: nothing is changed. Lower the threshold."
     if not n_swapped:
         return f"The swap changed none of the {count_text(n_faces, n_images)}: it stays as it is."
-    done = "Restored" if not model.notice else "Nothing was restored, only blended:"
     of = "" if n_swapped == n_faces else f", of {n_faces} found,"
     faces = count_text(n_swapped, n_images).replace("face", "swapped face", 1)
-    return f"{done} {faces}{of} {model_text(model, seconds)}. {model.notice}".strip()
+    undone = "Nothing was restored, only blended:"
+    return restored_text(model, faces + of, seconds, undone=undone)
 
 
 def _describe_dropped(dropped: list[int], *, is_filled: bool) -> str:

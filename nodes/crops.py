@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -16,9 +17,12 @@ from .host import (
     fit_masks,
     network_on_device,
     progress_bar,
+    show_text,
     to_channels_first,
     to_channels_last,
 )
+from .progress import FaceProgress
+from .report import restored_text
 from .types import CATEGORY, GpenFacesSocket, GpenModelSocket, HostedModel
 from .widgets import blend_inputs, template_input
 
@@ -106,6 +110,7 @@ class GpenRestoreCrops(io.ComfyNode):
                     tooltip="The restored faces at the network's size, in the same order.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -113,8 +118,9 @@ class GpenRestoreCrops(io.ComfyNode):
         """Restore the crops."""
         size = model.network.config.size
         inputs = to_channels_first(crops)[:, :3]
+        started = time.monotonic()
         restored = torch.empty((len(inputs), 3, size, size), device=inputs.device)
-        update = progress_bar(len(inputs))
+        progress = FaceProgress(len(inputs))
         device = model.patcher.load_device
         with network_on_device(model) as network:
             max_batch = faces_at_once(model)
@@ -124,8 +130,14 @@ class GpenRestoreCrops(io.ComfyNode):
                 if chunk.shape[2:] != (size, size):
                     chunk = F.interpolate(chunk, (size, size), mode="bicubic", antialias=True)
                     chunk = chunk.clamp(0, 1)
-                restored[start : start + max_batch] = restore_crops(network, chunk)
-                update(start + len(chunk), len(inputs))
+                done = restore_crops(network, chunk)
+                restored[start : start + max_batch] = done
+                if progress.on_crop is not None:
+                    progress.on_crop(done[0])
+                progress.on_progress(start + len(chunk), len(inputs))
+        seconds = time.monotonic() - started
+        crops_text = "1 crop" if len(inputs) == 1 else f"{len(inputs)} crops"
+        show_text(restored_text(model, crops_text, seconds), cls.hidden.unique_id)
         return io.NodeOutput(to_channels_last(restored))
 
 

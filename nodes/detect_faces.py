@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core.faces.annotation import draw_faces
 from ..gpen_core.faces.selection import FaceOrder, select_faces
-from .host import show_text, to_channels_first, to_channels_last
+from .host import to_channels_first, to_channels_last
+from .preview import detected_faces_ui
 from .report import count_text
 from .types import CATEGORY, GpenFacesSocket
 from .widgets import detector_inputs, find_faces
-
-_MAX_PREVIEWS = 16
 
 
 class GpenDetectFaces(io.ComfyNode):
@@ -48,7 +47,7 @@ class GpenDetectFaces(io.ComfyNode):
                     "count", display_name="count", tooltip="Number of faces in all images."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            is_output_node=True,  # to be run, and looked at, without anything behind it
         )
 
     @classmethod
@@ -69,8 +68,6 @@ class GpenDetectFaces(io.ComfyNode):
         )
         # As Select Faces counts unless told otherwise, so that its numbers are these.
         faces = select_faces(faces, order=FaceOrder.LARGE_SMALL)
-        show_text(f"Found {count_text(len(faces), len(images))}.", cls.hidden.unique_id)
+        text = f"Found {count_text(len(faces), len(images))}."
         preview = to_channels_last(draw_faces(images, faces))
-        return io.NodeOutput(
-            faces, preview, len(faces), ui=ui.PreviewImage(preview[:_MAX_PREVIEWS], cls=cls)
-        )
+        return io.NodeOutput(faces, preview, len(faces), ui=detected_faces_ui(images, faces, text))

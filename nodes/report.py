@@ -15,13 +15,20 @@ def count_text(n_faces: int, n_images: int) -> str:
     return f"{faces} in {'1 image' if n_images == 1 else f'{n_images} images'}"
 
 
-def model_text(model: HostedModel, seconds: float) -> str:
-    """Which network did it, at what size, in what precision, where, and how long it took."""
+def restored_text(
+    model: HostedModel, what: str, seconds: float, *, undone: str = "Nothing was restored:"
+) -> str:
+    """What was restored with which network, how and how fast, and what users should know of it.
+
+    ``undone`` stands in for "Restored" where the network only stands in for one that restores.
+    """
     network = model.network
+    done = "Restored" if not model.notice else undone
     return (
-        f"with {model.name} at {network.config.size} px "
-        f"({dtype_name(network.dtype)} on {model.patcher.load_device}, {seconds:.1f} s)"
-    )
+        f"{done} {what} with {model.name} at {network.config.size} px "
+        f"({dtype_name(network.dtype)} on {model.patcher.load_device}, {seconds:.1f} s). "
+        f"{model.notice}"
+    ).strip()
 
 
 def crop_outputs(

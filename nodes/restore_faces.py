@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import BlendSettings, Faces, restore_faces
@@ -17,12 +17,12 @@ from .host import (
     faces_at_once,
     fit_masks,
     network_on_device,
-    progress_bar,
-    show_text,
     to_channels_first,
     to_channels_last,
 )
-from .report import count_text, crop_outputs, model_text
+from .preview import before_after_ui
+from .progress import FaceProgress
+from .report import count_text, crop_outputs, restored_text
 from .types import CATEGORY, GpenFacesSocket, GpenModelSocket, HostedModel
 from .widgets import (
     blend_inputs,
@@ -108,7 +108,6 @@ class GpenRestoreFaces(io.ComfyNode):
                     "text", display_name="text", tooltip="What was done, or why nothing was."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -151,6 +150,7 @@ class GpenRestoreFaces(io.ComfyNode):
             max_megapixels=max_megapixels,
         )
         canvas = make_canvas(images, factor, upscale_model) if factor > 1 else None
+        progress = FaceProgress(len(faces))
         with network_on_device(model) as network:
             result = restore_faces(
                 images,
@@ -162,14 +162,16 @@ class GpenRestoreFaces(io.ComfyNode):
                 canvas=canvas,
                 max_batch=faces_at_once(model),
                 keep_crops=output_crops,
-                on_progress=progress_bar(len(faces)),
+                on_progress=progress.on_progress,
+                on_crop=progress.on_crop,
                 check_interrupt=check_interrupt,
             )
         seconds = time.monotonic() - started
         text = _describe(model, len(faces), len(images), seconds, is_enlarged=canvas is not None)
         if len(faces) and not bool(result.masks.any()):
             text += " None of it shows: the mask is empty where the faces are."
-        show_text(text, cls.hidden.unique_id)
+        is_changed = len(faces) > 0 or canvas is not None
+        after = result.images if is_changed else images  # one picture less to write
         return io.NodeOutput(
             to_channels_last(result.images),
             result.masks,
@@ -177,7 +179,7 @@ class GpenRestoreFaces(io.ComfyNode):
                 result.crops, result.restored_crops, "Restore Faces (GPEN)", wanted=output_crops
             ),
             text,
-            ui=ui.PreviewText(text),
+            ui=before_after_ui(images, after, faces, text, (factor, factor)),
         )
 
 
@@ -188,6 +190,4 @@ def _describe(
         images = "the image is" if n_images == 1 else f"the {n_images} images are"
         state = "only enlarged" if is_enlarged else "unchanged"
         return f"No face found: {images} {state}. Lower the threshold if there is one."
-    done = "Restored" if not model.notice else "Nothing was restored:"
-    faces = count_text(n_faces, n_images)
-    return f"{done} {faces} {model_text(model, seconds)}. {model.notice}".strip()
+    return restored_text(model, count_text(n_faces, n_images), seconds)

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..gpen_core import Faces
 from ..gpen_core.faces.selection import FaceOrder, select_faces
-from .host import show_text
+from .preview import selected_faces_ui
 from .types import CATEGORY, GpenFacesSocket
 
 
@@ -89,7 +89,7 @@ class GpenSelectFaces(io.ComfyNode):
                     tooltip="Number of faces kept in all images; 0 if none is left.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
+            is_output_node=True,  # to be run, and looked at, without anything behind it
         )
 
     @classmethod
@@ -111,5 +111,14 @@ class GpenSelectFaces(io.ComfyNode):
             min_score=min_score,
             largest_only=largest_only,
         )
-        show_text(f"Kept {len(selected)} of {len(faces)} faces.", cls.hidden.unique_id)
-        return io.NodeOutput(selected, len(selected))
+        text = f"Kept {len(selected)} of {len(faces)} faces."
+        shown = selected_faces_ui(
+            faces,
+            selected,
+            text,
+            order=order,
+            indices=indices,
+            min_size=min_size,
+            min_score=min_score,
+        )
+        return io.NodeOutput(selected, len(selected), ui=shown)

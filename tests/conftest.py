@@ -29,6 +29,8 @@ def _register(name: str, folder: Path) -> None:
 
 _register("gpen_core", REPOSITORY / "gpen_core")
 
+pytest_plugins = ["support.host_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:

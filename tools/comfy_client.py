@@ -323,6 +323,10 @@ class ComfyClient:
         with Image.open(io.BytesIO(self.fetch_image(reference))) as image:
             return np.asarray(image if image.mode == "RGBA" else image.convert("RGB"))
 
+    def set_settings(self, settings: Mapping[str, Any]) -> None:
+        """Change settings of the web page, as its settings dialog does."""
+        self._request("POST", "/settings", json=dict(settings))
+
     def get_text(self, path: str) -> str:
         """What the server answers to a path, as its web page would ask for it."""
         return self._request("GET", path).text

@@ -73,8 +73,8 @@ def run_demo(photo: Path | None) -> None:
     workflow = json.loads(WORKFLOW.read_text("utf-8"))
 
     with tempfile.TemporaryDirectory(prefix="gpen-demo-") as temporary:
-        _ensure_detector()
-        checkpoint = _ensure_checkpoint()
+        ensure_detector()
+        checkpoint = ensure_checkpoint()
         is_identity = checkpoint is None
         if checkpoint is None:
             checkpoint = write_identity_checkpoint(Path(temporary))
@@ -114,7 +114,8 @@ def _read_photo(photo: Path | None) -> np.ndarray:
         raise DemoError(f"{photo}: expected an image, got {error}.") from error
 
 
-def _ensure_checkpoint() -> Path | None:
+def ensure_checkpoint() -> Path | None:
+    """A GPEN checkpoint on disk, downloaded if there is none; None without a network too."""
     checkpoint = find_checkpoint(models_folders())
     for model in DOWNLOADABLE:
         if checkpoint is not None:
@@ -130,7 +131,12 @@ def _ensure_checkpoint() -> Path | None:
     return checkpoint
 
 
-def _ensure_detector() -> None:
+def ensure_detector() -> None:
+    """Have the small face detector on disk.
+
+    Raises:
+        DemoError: It is not there and cannot be downloaded.
+    """
     folders = models_folders()
     if find_detector(folders) is not None:
         return

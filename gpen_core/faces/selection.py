@@ -98,7 +98,7 @@ def select_faces(
         ValueError: There is no such order.
     """
     wanted = parse_indices(indices)
-    faces = faces.select((long_sides(faces.boxes) >= min_size) & (faces.scores >= min_score))
+    faces = faces.select(_large_and_sure(faces, min_size, min_score))
     faces = _ordered(faces, FaceOrder(order))
     if wanted is not None:
         numbers = torch.tensor(wanted, device=faces.device)
@@ -109,12 +109,44 @@ def select_faces(
     return faces
 
 
+def number_faces(
+    faces: Faces, *, order: FaceOrder | str, min_size: float = 0, min_score: float = 0.0
+) -> Tensor:
+    """The numbers by which ``select_faces`` knows the faces.
+
+    Args:
+        faces: Any number, tracked or not.
+        order: As for ``select_faces``; so are ``min_size`` and ``min_score``.
+        min_size: See there.
+        min_score: See there.
+
+    Returns:
+        (N,) int64 on the faces' device: each face's number in its image, -1 if it is dropped.
+
+    Raises:
+        ValueError: There is no such order.
+    """
+    numbers = torch.full((len(faces),), -1, device=faces.device)
+    kept = _large_and_sure(faces, min_size, min_score).nonzero().flatten()
+    rows = kept[_order_rows(faces.select(kept), FaceOrder(order))]
+    numbers[rows] = _numbers(faces.select(rows))
+    return numbers
+
+
+def _large_and_sure(faces: Faces, min_size: float, min_score: float) -> Tensor:
+    return (long_sides(faces.boxes) >= min_size) & (faces.scores >= min_score)
+
+
 def _ordered(faces: Faces, order: FaceOrder) -> Faces:
-    """The faces by image, then by ``order``, then by falling score, then as they were."""
+    return faces.select(_order_rows(faces, order))
+
+
+def _order_rows(faces: Faces, order: FaceOrder) -> Tensor:
+    """The rows by image, then by ``order``, then by falling score, then as they were."""
     rows = torch.argsort(faces.scores, stable=True, descending=True)
     keys = _keys(faces, order)
     rows = rows[torch.argsort(keys[rows], stable=True, descending=order in _DESCENDING)]
-    return faces.select(rows[torch.argsort(faces.image_index[rows], stable=True)])
+    return rows[torch.argsort(faces.image_index[rows], stable=True)]
 
 
 def _keys(faces: Faces, order: FaceOrder) -> Tensor:

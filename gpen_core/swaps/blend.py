@@ -24,7 +24,7 @@ from ..blending.resampling import crop_image
 from ..crop_plan import CropPlan, CropStore
 from ..faces.faces import Faces
 from ..network.generator import GpenGenerator
-from ..pipeline import InterruptCheck, ProgressCallback, restore_crops
+from ..pipeline import CropCallback, InterruptCheck, ProgressCallback, restore_crops
 from ..validation import check_faces, check_images, check_masks
 from .changes import CHANGE_MAP_PX, find_changes
 from .settings import SwapSettings
@@ -63,6 +63,7 @@ def blend_swap(
     max_batch: int = 1,
     keep_crops: bool = False,
     on_progress: ProgressCallback | None = None,
+    on_crop: CropCallback | None = None,
     check_interrupt: InterruptCheck | None = None,
 ) -> SwapResult:
     """Restore the faces that a swap changed, and blend them with the original.
@@ -85,6 +86,7 @@ def blend_swap(
         max_batch: Faces that go through the network together; bounds the memory.
         keep_crops: Return the crops before and after too.
         on_progress: Called after each chunk of faces.
+        on_crop: Called with a blended face of each chunk, to show what is being done.
         check_interrupt: Called before each image that is compared and each chunk of faces.
 
     Raises:
@@ -121,6 +123,8 @@ def blend_swap(
         after = _blend_crops(before, reference, weights, model, settings)
         if kept is not None:
             kept.put(chunk, before, after)
+        if on_crop is not None:
+            on_crop(after[0])
         for n, i in enumerate(chunk):
             if frame is None or plan.image_index[i] != open_image:
                 if frame is not None:

@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 
 from gpen_core.errors import GpenError
 from gpen_core.faces.faces import Faces
-from gpen_core.faces.selection import FaceOrder, SelectionError, parse_indices, select_faces
+from gpen_core.faces.selection import (
+    FaceOrder,
+    SelectionError,
+    number_faces,
+    parse_indices,
+    select_faces,
+)
 
 ORDERS = [order.value for order in FaceOrder]
 
@@ -171,3 +177,26 @@ def test_select_faces_keeps_track_ids():
     )
     selected = select_faces(tracked, order="left-right", indices="1-2")
     assert selected.track_ids.tolist() == [9, 7]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2), st.integers(0, 5), st.integers(1, 5), st.sampled_from([0.5, 0.8])
+        ),
+        max_size=8,
+    ),
+    st.sampled_from(ORDERS),
+    st.sampled_from([0, 3]),
+    st.sampled_from([0.0, 0.6]),
+)
+def test_number_faces_gives_the_numbers_that_select_faces_goes_by(rows, order, min_size, min_score):
+    boxes = [[x, x, x + size, x + size] for _, x, size, _ in rows]
+    faces = make_faces([row[0] for row in rows], boxes, [row[3] for row in rows])
+    limits = {"order": order, "min_size": min_size, "min_score": min_score}
+    known = number_faces(faces, **limits).tolist()
+    for number in range(len(rows)):
+        selected = select_faces(faces, indices=str(number), **limits)
+        assert sorted(numbers(selected)) == [i for i, k in enumerate(known) if k == number]
+    kept = {i for i, k in enumerate(known) if k >= 0}
+    assert kept == set(numbers(select_faces(faces, **limits)))

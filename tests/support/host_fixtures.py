@@ -1,4 +1,4 @@
-"""The one ComfyUI server that all host tests share: starting it is most of their time."""
+"""The one ComfyUI server that host and browser tests share: starting it is most of their time."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict, random_state_dict
 from support.hostile import Bomb
 
-STAND_INS = Path(__file__).resolve().parents[1] / "support" / "packs"
+STAND_INS = Path(__file__).resolve().parent / "packs"
 
 
 def doubling_upscale_model() -> dict[str, torch.Tensor]:
@@ -68,19 +68,24 @@ def synthetic_models(tmp_path_factory, bomb_marker) -> Path:
 
 
 @pytest.fixture(scope="session")
-def comfy(synthetic_models) -> Iterator[ComfyServer]:
-    """A running ComfyUI with the pack, on the CPU, with synthetic and GPEN_MODELS_DIR's models.
+def model_folders(synthetic_models) -> list[Path]:
+    """The synthetic models, and those of GPEN_MODELS_DIR if it is set."""
+    named = os.environ.get("GPEN_MODELS_DIR")
+    return [synthetic_models, *([Path(named)] if named else [])]
 
-    Stand-ins for ReActor and VideoHelperSuite are in it too.
-    """
-    models = os.environ.get("GPEN_MODELS_DIR")
-    with ComfyServer(
-        models=[synthetic_models, *([Path(models)] if models else [])],
-        packs={
-            PACK_NAME: REPOSITORY,
-            "comfyui-reactor": STAND_INS / "reactor",
-            "comfyui-videohelpersuite": STAND_INS / "video_helper",
-        },
-        variables={"GPEN_DOWNLOAD": "0"},
-    ) as server:
+
+@pytest.fixture(scope="session")
+def packs() -> dict[str, Path]:
+    """The pack, and stand-ins for ReActor and VideoHelperSuite."""
+    return {
+        PACK_NAME: REPOSITORY,
+        "comfyui-reactor": STAND_INS / "reactor",
+        "comfyui-videohelpersuite": STAND_INS / "video_helper",
+    }
+
+
+@pytest.fixture(scope="session")
+def comfy(model_folders, packs) -> Iterator[ComfyServer]:
+    """A running ComfyUI with the packs, on the CPU, that downloads nothing."""
+    with ComfyServer(models=model_folders, packs=packs, variables={"GPEN_DOWNLOAD": "0"}) as server:
         yield server

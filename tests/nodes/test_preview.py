@@ -1,0 +1,122 @@
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from support.faces import faces_at
+
+
+@pytest.fixture
+def preview(pack, tmp_path, monkeypatch):
+    """The module that writes the pictures, into a temporary folder of this test alone."""
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
+    return sys.modules["gpen_pack.nodes.preview"]
+
+
+@pytest.fixture
+def progress(pack):
+    return sys.modules["gpen_pack.nodes.progress"]
+
+
+def pixels(folder, picture: dict) -> np.ndarray:
+    with Image.open(folder / picture["filename"]) as image:
+        return np.asarray(image)
+
+
+def pack_faces(faces):
+    """The pack has a copy of gpen_core of its own."""
+    return sys.modules["gpen_pack.gpen_core"].Faces(
+        faces.image_index, faces.boxes, faces.landmarks, faces.scores
+    )
+
+
+def no_faces():
+    return sys.modules["gpen_pack.gpen_core"].Faces.empty()
+
+
+def test_before_and_after_are_written_without_alpha_and_without_loss(preview, tmp_path):
+    levels = torch.randint(0, 256, (2, 2, 4, 9, 7))
+    before, after = (levels / 255).float()
+    ui = preview.before_after_ui(before, after, pack_faces(faces_at((1, 1.0, 2.0, 4.0))), "done")
+    assert ui["text"] == ("done",)
+    (shown,) = ui["gpen_compare"]
+    assert [len(frame["faces"]) for frame in shown["frames"]] == [0, 1]
+    for index, frame in enumerate(shown["frames"]):
+        for name, expected in zip(("before", "after"), levels, strict=True):
+            actual = pixels(tmp_path, frame[name])
+            np.testing.assert_array_equal(actual, expected[index, :3].permute(1, 2, 0))
+
+
+def test_equal_batches_are_written_once(preview, tmp_path):
+    images = torch.rand(2, 3, 8, 8)
+    preview.before_after_ui(images, images, no_faces(), "")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_pictures_beyond_the_limit_are_shrunk_and_say_their_true_size(
+    preview, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(preview, "_MAX_PIXELS", 2000)
+    images = torch.zeros(2, 3, 40, 60)
+    images[..., 30:] = 1
+    ui = preview.before_after_ui(images, images.clone(), no_faces(), "")
+    frames = ui["gpen_compare"][0]["frames"]
+    assert {(frame["height"], frame["width"]) for frame in frames} == {(40, 60)}
+    sent = [pixels(tmp_path, frame[name]) for frame in frames for name in ("before", "after")]
+    assert 1700 < sum(picture.shape[0] * picture.shape[1] for picture in sent) <= 2000
+    height, width = sent[0].shape[:2]
+    assert width / height == pytest.approx(1.5, abs=0.1)
+    assert sent[0][:, : width // 2 - 1].max() == 0
+    assert sent[0][:, width // 2 + 1 :].min() == 255
+
+
+def test_pictures_live_no_longer_in_memory_than_their_faces(preview):
+    faces = pack_faces(faces_at((0, 1.0, 2.0, 4.0)))
+    preview.detected_faces_ui(torch.rand(1, 3, 8, 8), faces, "")
+    assert faces in preview._frames_of_faces
+    held = len(preview._frames_of_faces)
+    del faces
+    assert len(preview._frames_of_faces) == held - 1
+
+
+def test_faces_of_unknown_origin_are_sent_without_pictures(preview):
+    faces = pack_faces(faces_at((0, 1.0, 2.0, 4.0)))
+    widgets = {"order": "large-small", "indices": "", "min_size": 0, "min_score": 0.0}
+    ui = preview.selected_faces_ui(faces, faces, "Kept.", **widgets)
+    assert ui["gpen_faces"] == [{"total": 0, "frames": [], **widgets}]
+
+
+def test_previews_that_are_off_cost_nothing(progress, monkeypatch):
+    from comfy.cli_args import LatentPreviewMethod, args
+
+    monkeypatch.setattr(args, "preview_method", LatentPreviewMethod.NoPreviews)
+    assert progress.FaceProgress(3).on_crop is None
+
+
+def test_previews_are_shrunk_sent_with_the_bar_and_not_too_often(progress, monkeypatch):
+    import comfy.utils
+    from comfy.cli_args import LatentPreviewMethod, args
+
+    sent = []
+    monkeypatch.setattr(args, "preview_method", LatentPreviewMethod.Latent2RGB)
+    monkeypatch.setattr(args, "preview_size", 32)
+    monkeypatch.setattr(
+        comfy.utils, "PROGRESS_BAR_HOOK", lambda done, total, shown, **_: sent.append((done, shown))
+    )
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    bar = progress.FaceProgress(3)
+    for done in (1, 2, 3):
+        bar.on_crop(torch.full((3, 64, 64), done / 10))
+        bar.on_progress(done, 3)
+        now[0] += 0.15
+    (_, first), (_, second), (_, third) = sent
+    assert second is None  # too soon after the first
+    for shown, level in ((first, 26), (third, 76)):
+        kind, image, size = shown
+        assert (kind, size, image.size) == ("JPEG", 32, (32, 32))
+        assert image.getextrema() == ((level, level),) * 3

@@ -1,0 +1,30 @@
+"""What a view shows, read from a screenshot."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+
+def screenshot(locator) -> np.ndarray:
+    """(H, W, 3) uint8 RGB pixels of an element as they are on the screen."""
+    with Image.open(io.BytesIO(locator.screenshot())) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def color_at(pixels: np.ndarray, x: float, y: float = 0.35) -> tuple[int, int, int]:
+    """The colour at a place given as fractions of width and height."""
+    row, column = int(y * len(pixels)), int(x * pixels.shape[1])
+    return tuple(int(level) for level in pixels[row, column])
+
+
+def drag(page, locator, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag with the mouse between two places given as fractions of the element's size."""
+    box = locator.bounding_box()
+    points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (start, end)]
+    mouse = page.page.mouse
+    mouse.move(*points[0])
+    mouse.down()
+    mouse.move(*points[1], steps=5)
+    mouse.up()
+    page.settle()
