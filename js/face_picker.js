@@ -156,7 +156,8 @@ class FacePickerView extends FacesView {
     const picked = parseIndices(this.value("indices"));
     if (!picked.size) return `Keeps ${this.largest}all faces. Click those to choose.`;
     const kept = numbers.filter((number) => picked.has(number));
-    return `Keeps ${this.largest}${kept.length} of ${numbers.length} faces.`;
+    const faces = numbers.length === 1 ? "1 face" : `${numbers.length} faces`;
+    return `Keeps ${this.largest}${kept.length} of ${faces}.`;
   }
 
   get largest() {
