@@ -110,6 +110,8 @@ def test_of_29_faces_exactly_the_swapped_one_is_restored(comfy, solvay, solvay_n
     # Away from the mask the pictures are equal; its faintest edge is 0 in 8 bits.
     away = ~ndimage.binary_dilation(mask.max(axis=2) > 0, iterations=6)
     np.testing.assert_array_equal(blended[away], swapped[away])
+    (view,) = result.outputs["blend"]["gpen_compare"]
+    assert len(view["frames"][0]["faces"]) == 1  # what the slider steps through
     was_swapped = np.abs(solvay.astype(int) - swapped).max(axis=2) > 1
     assert np.linalg.norm(centres(was_swapped) - centres(mask.max(axis=2) > 128)) < 6
 
