@@ -40,6 +40,12 @@ function write(key, record) {
   }
 }
 
+/** Give a node its key before undo remembers it: a state without the key would forget the view. */
+export function ensureKey(node) {
+  node.properties ??= {};
+  node.properties[PROPERTY] ??= newKey();
+}
+
 /** The record of a node; null if there is none. A copy of a node gets a record of its own. */
 export function loadRecord(node) {
   const key = node.properties?.[PROPERTY];
@@ -55,7 +61,7 @@ export function loadRecord(node) {
 }
 
 export function saveRecord(node, record) {
-  node.properties[PROPERTY] ??= newKey();
+  ensureKey(node);
   owners.set(node.properties[PROPERTY], node);
   write(node.properties[PROPERTY], record);
 }

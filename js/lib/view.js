@@ -5,7 +5,7 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { Stepper, ZoomButtons } from "./bar.js";
 import { addStyle, clamp, element } from "./dom.js";
-import { loadRecord, releaseRecord, saveRecord } from "./record.js";
+import { ensureKey, loadRecord, releaseRecord, saveRecord } from "./record.js";
 import { Stage } from "./stage.js";
 
 const MIN_HEIGHT_PX = 260;
@@ -253,9 +253,11 @@ export function registerView(extension, ids, key, ViewClass) {
         });
         widget.serialize = false; // `options` is for prompts, this is for workflow files
         view.attach?.();
+        ensureKey(this);
         this.setSize([Math.max(this.size[0], NEW_WIDTH_PX), this.size[1]]);
       });
       chain(nodeType.prototype, "onConfigure", function () {
+        ensureKey(this); // a file may bring none
         this._gpenView?.restore();
       });
       chain(nodeType.prototype, "onExecuted", function (output) {

@@ -11,9 +11,9 @@ from environment import newest_front_end
 PAGES = ["own-canvas", "own-vue", "newest-canvas", "newest-vue"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """One Chromium for all tests."""
+    """One Chromium for all tests of a file; tests elsewhere could run no event loop beside it."""
     pytest.importorskip("playwright")
     from comfy_browser import ComfyBrowser, find_chromium
 
@@ -24,7 +24,7 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def comfy_newest(browser, synthetic_models, model_folders) -> Iterator[ComfyServer]:
+def comfy_newest(synthetic_models, model_folders) -> Iterator[ComfyServer]:
     """A ComfyUI that serves the newest front end instead of its own."""
     folder = newest_front_end()
     if folder is None:

@@ -5,7 +5,7 @@ import secrets
 import numpy as np
 import pytest
 
-from support.screen import color_at, drag, screenshot
+from support.screen import color_at, drag, screenshot, wait_for_colors
 
 pytestmark = pytest.mark.host
 
@@ -212,8 +212,7 @@ def test_pictures_and_divider_survive_undo_without_being_steps_of_it(page, stage
     drag(page, stage, (0.5, 0.5), (0.75, 0.5))
     page.page.keyboard.press("Control+z")
     page.page.wait_for_function("() => window.app.graph.getNodeById(1)?.title === 'Load Image'")
-    pixels = screenshot(shown(page))
-    assert (color_at(pixels, 0.6), color_at(pixels, 0.9)) == (RED, BLUE)
+    wait_for_colors(page, lambda: shown(page), {0.6: RED, 0.9: BLUE})
 
 
 def test_a_copy_shows_the_same_and_goes_its_own_way(page, stage):

@@ -1,9 +1,13 @@
 """What a view shows, read from a screenshot."""
 
 import io
+import time
 
 import numpy as np
 from PIL import Image
+
+PATIENCE_S = 10.0
+POLL_INTERVAL_MS = 100
 
 
 def screenshot(locator) -> np.ndarray:
@@ -28,3 +32,15 @@ def drag(page, locator, start: tuple[float, float], end: tuple[float, float]) ->
     mouse.move(*points[1], steps=5)
     mouse.up()
     page.settle()
+
+
+def wait_for_colors(page, locate, expected: dict[float, tuple[int, int, int]]) -> None:
+    """Wait until the element that ``locate`` returns shows these colours at these shares of x."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        pixels = screenshot(locate())
+        colors = {x: color_at(pixels, x) for x in expected}
+        if colors == expected or time.monotonic() > deadline:
+            break
+        page.page.wait_for_timeout(POLL_INTERVAL_MS)
+    assert colors == expected

@@ -1,17 +1,12 @@
 """The menu of Load GPEN Model in the real web page: what it says of files that are not on disk."""
 
-import shutil
-
 import pytest
 
 from comfy_server import ComfyServer
 from gpen_core.checkpoints.registry import GPEN_MODELS
 
-sync_api = pytest.importorskip("playwright.sync_api")
-
 pytestmark = pytest.mark.host
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 ADD_LOADER = """() => {
     window.app.graph.clear();
     const node = window.LiteGraph.createNode("GPEN_LoadModel");
@@ -39,35 +34,18 @@ def comfy(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
+@pytest.fixture
+def page(browser, comfy, request):
+    """ComfyUI's page with nothing but a loader in it, drawn by Vue or on the canvas."""
+    opened = browser.open(comfy, vue_nodes=request.param == "vue")
+    opened.evaluate(ADD_LOADER)
+    yield opened.page
+    opened.close()
 
 
-def open_page(browser, comfy, vue_nodes):
-    page = browser.new_page()
-    # Without the first the template browser opens over everything.
-    settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue_nodes}
-    page.request.post(f"{comfy.url}/settings", data=settings)
-    page.goto(comfy.url)
-    page.wait_for_function(
-        "() => window.app?.graph && window.LiteGraph?.registered_node_types?.GPEN_LoadModel"
-        " && !document.querySelector('#splash-loader')"
-    )
-    page.evaluate(ADD_LOADER)
-    return page
-
-
-@pytest.mark.parametrize("vue_nodes", [False, True], ids=["canvas", "vue"])
-def test_the_menu_marks_what_is_absent_and_the_value_is_the_plain_name(comfy, browser, vue_nodes):
-    page = open_page(browser, comfy, vue_nodes)
-    if vue_nodes:
+@pytest.mark.parametrize("page", ["canvas", "vue"], indirect=True)
+def test_the_menu_marks_what_is_absent_and_the_value_is_the_plain_name(page, request):
+    if "vue" in request.node.name:
         page.locator("[aria-label=model_name]").click()
         entries = page.get_by_role("option")
     else:
@@ -83,11 +61,10 @@ def test_the_menu_marks_what_is_absent_and_the_value_is_the_plain_name(comfy, br
     assert len(shown) == len(GPEN_MODELS)
     entries.filter(has_text="GPEN-BFR-512.onnx").click()
     page.wait_for_function(f"() => ({VALUE})() === 'GPEN-BFR-512.onnx'")
-    page.close()
 
 
-def test_the_mark_goes_when_the_file_comes(comfy, browser):
-    page = open_page(browser, comfy, vue_nodes=False)
+@pytest.mark.parametrize("page", ["canvas"], indirect=True)
+def test_the_mark_goes_when_the_file_comes(comfy, page):
     label = "() => window.app.graph.nodes[0].widgets[0].options.getOptionLabel('{}')"
     name = "GPEN-BFR-1024.onnx"
     assert page.evaluate(label.format(name)) == f"{name} (download)"
@@ -101,4 +78,3 @@ def test_the_mark_goes_when_the_file_comes(comfy, browser):
     (comfy.models[0] / "gpen" / gone).unlink()
     page.evaluate("() => window.app.refreshComboInNodes()")
     assert page.evaluate(label.format(gone)) == f"{gone} (download, 284 MB)"
-    page.close()
