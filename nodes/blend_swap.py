@@ -29,8 +29,8 @@ from .models import load_parser_on_device
 from .preview import before_after_ui
 from .progress import FaceProgress
 from .report import count_text, crop_outputs, restored_text
+from .schema import node_schema
 from .types import (
-    CATEGORY,
     GpenFacesSocket,
     GpenModelSocket,
     HostedModel,
@@ -62,10 +62,15 @@ class GpenBlendSwap(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Sockets and widgets."""
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_BlendSwap",
+            search_aliases=[
+                "reactor restore",
+                "face swap",
+                "swap restore",
+                "after reactor",
+            ],
             display_name=_NAME,
-            category=CATEGORY,
             description=(
                 "For after a face swap such as ReActor's, with its own restoration off. Finds the "
                 "faces that the swap changed, restores only those, and gives them the light and "

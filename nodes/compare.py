@@ -11,7 +11,8 @@ from ..gpen_core.comparison import Comparison, Similarity, box_masks, compare_im
 from ..gpen_core.errors import TensorSpecError
 from .host import check_interrupt, fit_masks, to_channels_first
 from .preview import before_after_ui
-from .types import CATEGORY, GpenFacesSocket
+from .schema import node_schema
+from .types import GpenFacesSocket
 
 
 class GpenCompare(io.ComfyNode):
@@ -20,10 +21,10 @@ class GpenCompare(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Sockets and widgets."""
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_Compare",
+            search_aliases=["before after", "image compare", "psnr", "ssim", "slider"],
             display_name="Compare Before/After (GPEN)",
-            category=CATEGORY,
             description=(
                 "Shows two pictures with a slider between them, down to single pixels, and "
                 "measures how alike they are."

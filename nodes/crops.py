@@ -23,7 +23,8 @@ from .host import (
 )
 from .progress import FaceProgress
 from .report import restored_text
-from .types import CATEGORY, GpenFacesSocket, GpenModelSocket, HostedModel
+from .schema import node_schema
+from .types import GpenFacesSocket, GpenModelSocket, HostedModel
 from .widgets import blend_inputs, template_input
 
 
@@ -33,10 +34,10 @@ class GpenCropFaces(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Sockets and widgets."""
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_CropFaces",
+            search_aliases=["align faces", "face crop", "cut out faces"],
             display_name="Crop Faces (GPEN)",
-            category=CATEGORY,
             description=(
                 "Cuts every face out of its image, upright and centred, as the network wants it. "
                 "Do what you like with the crops and put them back with Paste Faces (GPEN)."
@@ -85,10 +86,10 @@ class GpenRestoreCrops(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Sockets and widgets."""
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_RestoreCrops",
+            search_aliases=["restore aligned faces", "gpen network"],
             display_name="Restore Crops (GPEN)",
-            category=CATEGORY,
             description=(
                 "Runs the network on faces that are already aligned. Nothing is detected, masked "
                 "or blended."
@@ -147,10 +148,10 @@ class GpenPasteFaces(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Sockets and widgets."""
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_PasteFaces",
+            search_aliases=["paste back", "composite faces", "uncrop faces"],
             display_name="Paste Faces (GPEN)",
-            category=CATEGORY,
             description=(
                 "Blends crops from Crop Faces (GPEN) back to where they came from. What was not "
                 "changed in between stays as it was, to the bit."

@@ -10,7 +10,8 @@ from ..gpen_core.faces.selection import FaceOrder, select_faces
 from .host import to_channels_first, to_channels_last
 from .preview import detected_faces_ui
 from .report import count_text
-from .types import CATEGORY, GpenFacesSocket
+from .schema import node_schema
+from .types import GpenFacesSocket
 from .widgets import detector_inputs, find_faces
 
 
@@ -20,10 +21,10 @@ class GpenDetectFaces(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Sockets and widgets."""
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_DetectFaces",
+            search_aliases=["face detection", "find faces", "retinaface", "landmarks"],
             display_name="Detect Faces (GPEN)",
-            category=CATEGORY,
             description=(
                 "Finds every face and its five landmarks, and shows them numbered from the "
                 "largest. Connect the faces to Restore Faces (GPEN) to restore exactly these."

@@ -20,7 +20,8 @@ from ..gpen_core.blending.parsing import (
 )
 from .host import check_interrupt, fit_masks, progress_bar, to_channels_first
 from .models import load_parser_on_device
-from .types import CATEGORY, GpenFacesSocket
+from .schema import node_schema
+from .types import GpenFacesSocket
 from .widgets import template_input
 
 _NO_PARSER = "none"
@@ -55,10 +56,16 @@ class GpenFaceMask(io.ComfyNode):
             )
             for region in REGIONS
         ]
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_FaceMask",
+            search_aliases=[
+                "face parsing",
+                "bisenet",
+                "parsenet",
+                "segment face",
+                "face segmentation",
+            ],
             display_name="Face Mask (GPEN)",
-            category=CATEGORY,
             description=(
                 "Makes a mask of faces by shape and, with a parser, by what belongs to the face. "
                 "Connect it to the mask of Restore Faces (GPEN) to keep hands, hair or glasses."

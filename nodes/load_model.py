@@ -12,7 +12,8 @@ from .models import (
     host_model,
     list_checkpoints,
 )
-from .types import CATEGORY, GpenModelSocket
+from .schema import node_schema
+from .types import GpenModelSocket
 
 
 class GpenLoadModel(io.ComfyNode):
@@ -32,10 +33,16 @@ class GpenLoadModel(io.ComfyNode):
         # For the web page, which shows the notes: the values stay plain file names, so that a
         # saved workflow holds before and after the file has come.
         model_name.extra_dict = {"gpen_absent": absent_checkpoints()}
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_LoadModel",
+            search_aliases=[
+                "gpen checkpoint",
+                "gpen loader",
+                "gan prior embedded network",
+                "face restoration model",
+                "gpen-bfr",
+            ],
             display_name="Load GPEN Model",
-            category=CATEGORY,
             description=(
                 "Loads a GPEN checkpoint (.pth, .pt, .bin, .safetensors or .onnx). Size and "
                 "variant are read off the weights; the file's name does not matter."

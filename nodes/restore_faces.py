@@ -23,7 +23,8 @@ from .host import (
 from .preview import before_after_ui
 from .progress import FaceProgress
 from .report import count_text, crop_outputs, restored_text
-from .types import CATEGORY, GpenFacesSocket, GpenModelSocket, HostedModel
+from .schema import node_schema
+from .types import GpenFacesSocket, GpenModelSocket, HostedModel
 from .widgets import (
     blend_inputs,
     detector_inputs,
@@ -40,10 +41,16 @@ class GpenRestoreFaces(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Sockets and widgets."""
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_RestoreFaces",
+            search_aliases=[
+                "face restore",
+                "face restoration",
+                "face enhance",
+                "fix face",
+                "gpen",
+            ],
             display_name="Restore Faces (GPEN)",
-            category=CATEGORY,
             description=(
                 "Finds every face, restores it and blends it back. Pixels outside the mask stay "
                 "as they were, to the bit. No face: the image comes back unchanged."

@@ -7,7 +7,8 @@ from comfy_api.latest import io
 from ..gpen_core import Faces
 from ..gpen_core.faces.selection import FaceOrder, select_faces
 from .preview import selected_faces_ui
-from .types import CATEGORY, GpenFacesSocket
+from .schema import node_schema
+from .types import GpenFacesSocket
 
 
 class GpenSelectFaces(io.ComfyNode):
@@ -16,10 +17,10 @@ class GpenSelectFaces(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Sockets and widgets."""
-        return io.Schema(
+        return node_schema(
             node_id="GPEN_SelectFaces",
+            search_aliases=["pick faces", "filter faces", "face index", "reactor index"],
             display_name="Select Faces (GPEN)",
-            category=CATEGORY,
             description=(
                 "Keeps some of the faces of each image, chosen by size, score and number. Faces "
                 "are counted in the same orders as in ReActor."

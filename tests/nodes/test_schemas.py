@@ -1,5 +1,7 @@
 import asyncio
 import inspect
+import sys
+from dataclasses import dataclass
 
 import pytest
 
@@ -59,3 +61,18 @@ def test_numeric_widgets_have_a_default_inside_their_limits(node_classes):
             if getattr(widget, "min", None) is not None:
                 assert widget.min <= widget.default <= widget.max, widget.id
                 assert widget.step is not None, widget.id
+
+
+def test_nodes_are_found_by_other_words_where_the_host_searches_them(pack, monkeypatch):
+    module = sys.modules[f"{pack.__name__}.nodes.schema"]
+
+    @dataclass
+    class NewerSchema:
+        node_id: str
+        category: str
+        search_aliases: list[str]
+
+    described = {"node_id": "x", "search_aliases": ["face"]}
+    assert not hasattr(module.node_schema(**described), "search_aliases")  # this host does not
+    monkeypatch.setattr(module.io, "Schema", NewerSchema)
+    assert module.node_schema(**described).search_aliases == ["face"]
