@@ -73,6 +73,7 @@ class ComfyBrowser:
         *,
         vue_nodes: bool = False,
         palette: str = "dark",
+        locale: str = "en",
         size: tuple[int, int] = (1400, 1000),
         has_touch: bool = False,
     ) -> ComfyPage:
@@ -82,6 +83,7 @@ class ComfyBrowser:
             server: A running ComfyUI.
             vue_nodes: Draw nodes with Vue ("Nodes 2.0") instead of on the canvas.
             palette: ComfyUI's colours, "dark" or "light".
+            locale: ComfyUI's code of a language.
             size: Width and height of the window in pixels.
             has_touch: The window has a touch screen.
         """
@@ -90,6 +92,7 @@ class ComfyBrowser:
             {
                 "Comfy.VueNodes.Enabled": vue_nodes,
                 "Comfy.ColorPalette": palette,
+                "Comfy.Locale": locale,
                 "Comfy.TutorialCompleted": True,  # or the template browser opens over everything
                 "Comfy.Workflow.ShowMissingModelsWarning": False,
                 "Comfy.Minimap.Visible": False,
