@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from gpen_core.network import winograd
 from support.metrics import relative_l2
 
