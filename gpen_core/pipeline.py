@@ -151,10 +151,10 @@ def crop_faces(
     check_faces(faces, len(images))
     crops = images.new_empty((len(faces), 3, size, size), dtype=torch.float32)
     plan = CropPlan(faces, size, template)
-    for chunk in plan.chunks(1):
+    for (i,) in plan.chunks(1):
         if check_interrupt is not None:
             check_interrupt()
-        crops[chunk] = plan.crop(images, chunk, device or images.device).to(crops.device)
+        crops[i] = plan.crop(images, [i], device or images.device)[0]
     return crops
 
 
@@ -201,7 +201,7 @@ def paste_faces(
     return _process(
         images,
         faces,
-        lambda chunk, crops: restored_crops[chunk].to(crops),
+        lambda chunk, crops: restored_crops[chunk[0]][None].to(crops),
         size=size,
         device=device or images.device,
         template=template,

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import winograd
 from .acceleration import uses_kernels
 from .config import FIR_TAPS
 from .fused import forward as fused
@@ -199,10 +200,10 @@ class StyledConv(nn.Module):
         y = self._convolve_modulated(x(top, bottom), weight)
         return self._inject(y[:, :, skipped : skipped + end - first], features(first, end))
 
-    def modulated_weight(self, style: Tensor) -> Tensor:
-        """The weight for one face, by its style (1, style_dim)."""
+    def modulated_weight(self, style: Tensor, n_pixels: int) -> Tensor:
+        """What ``rows`` takes for one face, by its style (1, style_dim) and the size of its map."""
         scales, demodulation = self._modulation(style)
-        return self._modulate(scales[0], demodulation[0])
+        return self._modulate(scales[0], demodulation[0], n_pixels)
 
     def _inject(self, y: Tensor, features: Tensor) -> Tensor:
         """Bring in the encoder's features and activate. ``y`` is used up."""
@@ -243,20 +244,30 @@ class StyledConv(nn.Module):
         if self.weight.numel() > n_activations:
             return self._convolve_scaled_activations(x, scales, demodulation)
         outputs = [
-            self._convolve_modulated(x[i : i + 1], self._modulate(scales[i], demodulation[i]))
+            self._convolve_modulated(
+                x[i : i + 1], self._modulate(scales[i], demodulation[i], height * width)
+            )
             for i in range(x.shape[0])
         ]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
-    def _modulate(self, scales: Tensor, demodulation: Tensor) -> Tensor:
-        """The weight times factors on its channels, (I,) and (O,) float32."""
+    def _modulate(self, scales: Tensor, demodulation: Tensor, n_pixels: int) -> Tensor:
+        """The weight times factors on its channels, (I,) and (O,) float32.
+
+        It is transformed where that is quicker for a map of so many pixels.
+        """
         first, second = (scales, demodulation) if self.upsample else (demodulation, scales)
         factors = torch.outer(first, second)[:, :, None, None]
-        return self.weight * factors.to(self.weight.dtype)
+        weight = self.weight * factors.to(self.weight.dtype)
+        if not self.upsample and winograd.pays(weight, n_pixels):
+            return winograd.transform_weight(weight)
+        return weight
 
     def _convolve_modulated(self, x: Tensor, weight: Tensor) -> Tensor:
         if self.blur is not None:
             return self.blur.forward(F.conv_transpose2d(x, weight, stride=2), self.bias)
+        if weight.ndim == 3:
+            return winograd.convolve(x, weight, self.bias)
         return F.conv2d(x, weight, self.bias, padding=1)
 
     def _convolve_scaled_activations(

@@ -88,8 +88,10 @@ def _double(
         x = conv(up(x, style, injected), style, injected)
         return x, to_rgb(x, style, rgb)
 
-    upsampled = partial(up.rows, rows_of(x), height, up.modulated_weight(style), features)
-    rows = partial(conv.rows, upsampled, size, conv.modulated_weight(style), features)
+    up_weight = up.modulated_weight(style, height * height)
+    weight = conv.modulated_weight(style, size * size)
+    upsampled = partial(up.rows, rows_of(x), height, up_weight, features)
+    rows = partial(conv.rows, upsampled, size, weight, features)
     rgb_weight = to_rgb.modulated_weights(style)[0]
     result = _empty_map(channels, size, like=x) if keep else x.new_empty(0)
     result_rgb = rgb.new_empty(1, 3, size, size)

@@ -107,7 +107,7 @@ def test_styled_conv_gives_the_same_with_scaled_weights_and_scaled_activations(u
     scales, demodulation = conv._modulation(style)
     by_activations = conv._convolve_scaled_activations(x, scales, demodulation)
     by_weight = [
-        conv._convolve_modulated(x[i : i + 1], conv.modulated_weight(style[i : i + 1]))
+        conv._convolve_modulated(x[i : i + 1], conv.modulated_weight(style[i : i + 1], 7 * 9))
         for i in range(2)
     ]
     torch.testing.assert_close(torch.cat(by_weight), by_activations, rtol=1e-4, atol=1e-5)
