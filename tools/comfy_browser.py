@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, Playwright, sync_playwright
 
 from comfy_client import ComfyClient
 
@@ -199,10 +199,15 @@ class ComfyPage:
         self.page.mouse.move(x + right, y + down, steps=5)
         self.page.mouse.up()
 
-    def fit(self) -> None:
-        """Zoom the graph so that all of its nodes are in the window."""
-        self.page.evaluate(_FIT)
+    def fit(self, node_ids: Collection[int] = (), max_scale: float = 1.0) -> FloatRect:
+        """Zoom the graph so that nodes are in the window, all of them if none is named.
+
+        Returns:
+            Where they are then, with the groups if it is all of them, in pixels of the window.
+        """
+        x, y, width, height = self.page.evaluate(_FIT, [list(node_ids), max_scale])
         self.settle()
+        return FloatRect(x=x, y=y, width=width, height=height)
 
     def settle(self) -> None:
         """Wait until what has changed is drawn."""
@@ -273,19 +278,30 @@ _RESIZE = """([id, right, down]) => {
     canvas.setDirty(true, true);
 }"""
 
-_FIT = """() => {
+_FIT = """([ids, maxScale]) => {
     const canvas = window.app.canvas;
-    const { width, height } = canvas.canvas.getBoundingClientRect();
-    const [left, top, right, bottom] = canvas.graph.nodes.reduce(
-        ([left, top, right, bottom], { pos, size }) => [
-            Math.min(left, pos[0]), Math.min(top, pos[1] - 30),
-            Math.max(right, pos[0] + size[0]), Math.max(bottom, pos[1] + size[1]),
+    const screen = canvas.canvas.getBoundingClientRect();
+    const nodes = canvas.graph.nodes.filter(({ id }) => !ids.length || ids.includes(id));
+    const boxes = [
+        ...nodes.map(({ pos, size }) => [pos[0], pos[1] - 30, size[0], size[1] + 30]),
+        ...(ids.length ? [] : canvas.graph.groups.map(({ pos, size }) => [...pos, ...size])),
+    ];
+    const [left, top, right, bottom] = boxes.reduce(
+        ([left, top, right, bottom], [x, y, width, height]) => [
+            Math.min(left, x), Math.min(top, y),
+            Math.max(right, x + width), Math.max(bottom, y + height),
         ], [Infinity, Infinity, -Infinity, -Infinity]);
-    const [x, y] = [width - 120, height - 160];  // beside the host's own buttons
-    canvas.ds.scale = Math.min(x / (right - left), y / (bottom - top), 1);
-    canvas.ds.offset[0] = (70 + x / 2) / canvas.ds.scale - (left + right) / 2;
-    canvas.ds.offset[1] = (100 + y / 2) / canvas.ds.scale - (top + bottom) / 2;
+    const [x, y] = [screen.width - 120, screen.height - 250];  // beside the host's own buttons
+    const scale = Math.min(x / (right - left), y / (bottom - top), maxScale);
+    const { ds } = canvas;
+    ds.scale = scale;
+    ds.offset[0] = (70 + x / 2) / scale - (left + right) / 2;
+    ds.offset[1] = (190 + y / 2) / scale - (top + bottom) / 2;
     canvas.setDirty(true, true);
+    return [
+        screen.left + (left + ds.offset[0]) * scale, screen.top + (top + ds.offset[1]) * scale,
+        (right - left) * scale, (bottom - top) * scale,
+    ];
 }"""
 
 _IS_LOADED = """id => {

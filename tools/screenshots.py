@@ -1,57 +1,111 @@
-"""Write pictures of every workflow and of the views in the nodes into ``docs/images/``.
+"""Write pictures of every workflow and of the nodes, for the README, the templates and the help.
 
-The workflows run in a real ComfyUI, seen by Chromium. Without a GPEN checkpoint an identity
-checkpoint stands in, as in the demo: the nodes then say that nothing was restored. The pictures of
-the views need no checkpoint: they compare a photo with a blurred copy of it.
+The workflows run in a real ComfyUI, seen by Chromium, with the tests' stand-ins for other packs.
+Without a GPEN checkpoint an identity checkpoint stands in, as in the demo: the nodes then say that
+nothing was restored. Pictures of the views need none: they compare a photo with a blurred copy.
 """
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import FloatRect
 
 from comfy_browser import ComfyBrowser, ComfyPage
 from comfy_client import ComfyServerError
-from comfy_server import ComfyServer
+from comfy_server import PACK_NAME, ComfyServer
 from demo import DemoError, ensure_checkpoint, ensure_detector
 from environment import REPOSITORY, SetupError
 from model_files import models_folders, write_identity_checkpoint
 
 WORKFLOWS = REPOSITORY / "workflows"
 FOLDER = REPOSITORY / "docs" / "images"
-WINDOW_SIZE = (1720, 1050)
-# Of the window: what is not the host's tabs and side bar, in pixels.
-CANVAS = FloatRect(x=60.0, y=82.0, width=WINDOW_SIZE[0] - 60.0, height=WINDOW_SIZE[1] - 82.0)
+HELP_FOLDER = REPOSITORY / "js" / "docs" / "images"
+STAND_INS = REPOSITORY / "tests" / "support" / "packs"
+PACKS = {
+    PACK_NAME: REPOSITORY,
+    "comfyui-reactor": STAND_INS / "reactor",
+    "comfyui-videohelpersuite": STAND_INS / "video_helper",
+}
+WINDOW_SIZE = (1720, 1200)
+LARGE_WINDOW_SIZE = (2600, 1700)  # for graphs that would be unreadable in the other
+LARGE_GRAPH_PX = 2400
+MARGIN_PX = 14.0
+PICTURE_WIDTH_PX = 1660
+THUMBNAIL_WIDTH_PX = 720
 JPEG_QUALITY = 82
 VIDEO_FRAMES = 6
+SETTINGS = {
+    "Comfy.Graph.CanvasMenu": False,
+    "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # or small text is left out
+}
+FILE_WIDGETS = {
+    "LoadImage": "image",
+    "GPEN_LoadModel": "model_name",
+    "LoadVideo": "file",
+    "VHS_LoadVideo": "video",
+}
+"""The widget that names a file, of every node that loads one."""
+
+VIEWS = {
+    "GPEN_BlendSwap",
+    "GPEN_Compare",
+    "GPEN_DetectFaces",
+    "GPEN_RestoreFaces",
+    "GPEN_SelectFaces",
+}
+THUMBNAIL_NODES = {"gallery": {"What is where", "The sheet"}}
+"""Titles of what a thumbnail shows; of other workflows it shows everything but the notes."""
+
+HELP_PICTURES = {
+    "load_model": ["6"],
+    "detect_faces": ["3"],
+    "select_faces": ["4"],
+    "compare": ["5"],
+    "restore_faces": ["7"],
+    "crops": ["8", "9", "10", "11"],
+    "face_mask": ["12", "13"],
+    "blend_swap": ["14"],
+}
+"""Pictures of the help pages, and what of ``_help_prompt`` is on them."""
 
 
 def main() -> int:
     """Write the pictures; the exit status is 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("workflows", nargs="*", help="names of workflows; default: all")
+    arguments = parser.parse_args()
     try:
-        take_pictures()
+        take_pictures(arguments.workflows)
     except (DemoError, ComfyServerError, SetupError, BrowserError, OSError) as error:
         print(f"Screenshots failed. {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def take_pictures() -> None:
+def take_pictures(names: Collection[str] = ()) -> None:
     """Run everything once and write the pictures.
+
+    Args:
+        names: Workflows to picture, and nothing else; none stands for all there is.
 
     Raises:
         DemoError: The detector is missing.
     """
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    for folder in (FOLDER, HELP_FOLDER):
+        folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gpen-screenshots-") as temporary:
         folder = Path(temporary)
         ensure_detector()
@@ -60,10 +114,15 @@ def take_pictures() -> None:
         checkpoint = checkpoint or write_identity_checkpoint(folder)
         print(f"Checkpoint: {checkpoint.name}. Starting ComfyUI ...", flush=True)
         models = [*stand_in, *models_folders()]
-        with ComfyServer(models=models) as server, ComfyBrowser() as browser:
+        with ComfyServer(models=models, packs=PACKS) as server, ComfyBrowser() as browser:
+            server.set_settings(SETTINGS)
             page = browser.open(server, size=WINDOW_SIZE)
             for file in sorted(WORKFLOWS.glob("*.json")):
-                _picture_workflow(page, server, file, checkpoint.name, folder)
+                if not names or file.stem in names:
+                    _picture_workflow(page, server, file, checkpoint.name, folder)
+            if names:
+                return
+            _picture_help(page, server, checkpoint.name)
             page.close()
             page = browser.open(server, vue_nodes=True, size=WINDOW_SIZE)
             _picture_views(page, server)
@@ -74,41 +133,51 @@ def _picture_workflow(
 ) -> None:
     """Open a workflow with a sample in place of what it loads, run it and take its picture."""
     workflow = json.loads(file.read_text("utf-8"))
-    photo = server.upload_image(_photo(), "astronaut.png")
-    samples = {"LoadImage": photo, "GPEN_LoadModel": checkpoint}
-    if any(node["type"] == "LoadVideo" for node in workflow["nodes"]):
-        samples["LoadVideo"] = server.upload_image(_write_clip(folder / "clip.mp4"))
-    for node in workflow["nodes"]:
-        if node["type"] in samples:
-            node["widgets_values"][0] = samples[node["type"]]
+    clip = server.upload_image(_write_clip(folder / "clip.mp4"))
+    photo = server.upload_image(_photo(), "photo.png")
+    face = server.upload_image(np.ascontiguousarray(_photo()[:, ::-1]), "face.png")
     page.load_workflow(workflow)
+    for node in workflow["nodes"]:
+        widget = FILE_WIDGETS.get(node["type"])
+        if widget is None:
+            continue
+        samples = {"image": photo, "model_name": checkpoint, "file": clip, "video": clip}
+        if node.get("title") == "The face to put in":
+            samples["image"] = face
+        page.evaluate(_SET, [node["id"], widget, samples[widget]])
     page.run()
     for node in workflow["nodes"]:
-        if node["type"] in ("GPEN_RestoreFaces", "GPEN_DetectFaces", "GPEN_SelectFaces"):
+        if node["type"] in VIEWS:
             page.show(node["id"])  # so that its pictures are loaded
-    page.fit()
-    page.page.wait_for_load_state("networkidle")
-    _write(FOLDER / f"workflow_{file.stem}.jpg", page.page.screenshot(clip=CANVAS))
+    is_large = page.evaluate(_WIDTH) > LARGE_GRAPH_PX
+    width, height = LARGE_WINDOW_SIZE if is_large else WINDOW_SIZE
+    page.page.set_viewport_size({"width": width, "height": height})
+    _write(FOLDER / f"workflow_{file.stem}.jpg", _shoot(page), PICTURE_WIDTH_PX)
+    page.page.set_viewport_size({"width": WINDOW_SIZE[0], "height": WINDOW_SIZE[1]})
+    titles = THUMBNAIL_NODES.get(file.stem)
+    shown = [
+        node["id"]
+        for node in workflow["nodes"]
+        if (node.get("title") in titles if titles else node["type"] != "MarkdownNote")
+    ]
+    _write(file.with_suffix(".jpg"), _shoot(page, shown), THUMBNAIL_WIDTH_PX)
+
+
+def _picture_help(page: ComfyPage, server: ComfyServer, checkpoint: str) -> None:
+    """Take a picture of every node for its help page."""
+    page.build(_help_prompt(server, checkpoint))
+    page.evaluate(_LAY_OUT)
+    page.run()
+    for node in (3, 4, 5, 7, 14):
+        page.show(node)
+    for name, nodes in HELP_PICTURES.items():
+        shot = _shoot(page, [int(node) for node in nodes])
+        _write(HELP_FOLDER / f"{name}.jpg", shot, 960)
 
 
 def _picture_views(page: ComfyPage, server: ComfyServer) -> None:
-    photo = Image.fromarray(_photo())
-    blurred = photo.filter(ImageFilter.GaussianBlur(3))
-    names = [
-        server.upload_image(np.asarray(image), name)
-        for image, name in ((blurred, "blurred.png"), (photo, "photo.png"))
-    ]
-    prompt: dict[str, dict[str, Any]] = {
-        "1": {"class_type": "LoadImage", "inputs": {"image": names[0]}},
-        "2": {"class_type": "LoadImage", "inputs": {"image": names[1]}},
-        "3": {"class_type": "GPEN_DetectFaces", "inputs": {"image": ["2", 0]}},
-        "4": {"class_type": "GPEN_SelectFaces", "inputs": {"faces": ["3", 0], "indices": "0"}},
-        "5": {
-            "class_type": "GPEN_Compare",
-            "inputs": {"before": ["1", 0], "after": ["2", 0], "faces": ["4", 0]},
-        },
-    }
-    page.build(prompt)
+    """Take pictures of the views in Vue nodes."""
+    page.build({key: node for key, node in _help_prompt(server, "").items() if int(key) <= 5})
     page.evaluate("() => { for (const n of window.app.graph.nodes) n.setSize([420, 600]); }")
     page.run()
     for node, name in ((3, "detect_faces"), (4, "face_picker"), (5, "before_after")):
@@ -116,6 +185,38 @@ def _picture_views(page: ComfyPage, server: ComfyServer) -> None:
         page.page.wait_for_load_state("networkidle")
         shot = page.page.locator(f'[data-node-id="{node}"]').screenshot()
         _write(FOLDER / f"{name}.jpg", shot)
+
+
+def _help_prompt(server: ComfyServer, checkpoint: str) -> dict[str, dict[str, Any]]:
+    """A graph in API format with every node of the pack; 1 and 2 load a photo, blurred and not."""
+    photo = Image.fromarray(_photo())
+    blurred = photo.filter(ImageFilter.GaussianBlur(3))
+    names = [
+        server.upload_image(np.asarray(image), name)
+        for image, name in ((blurred, "blurred.png"), (photo, "photo.png"))
+    ]
+    faces = {"image": ["2", 0], "faces": ["4", 0]}
+    swap = {"original": ["1", 0], "swapped": ["2", 0], "model": ["6", 0]}
+    nodes: list[tuple[str, dict[str, Any]]] = [
+        ("LoadImage", {"image": names[0]}),
+        ("LoadImage", {"image": names[1]}),
+        ("GPEN_DetectFaces", {"image": ["2", 0]}),
+        ("GPEN_SelectFaces", {"faces": ["3", 0], "indices": "0"}),
+        ("GPEN_Compare", {"before": ["1", 0], "after": ["2", 0], "faces": ["4", 0]}),
+        ("GPEN_LoadModel", {"model_name": checkpoint}),
+        ("GPEN_RestoreFaces", {"model": ["6", 0], "image": ["2", 0]}),
+        ("GPEN_CropFaces", faces),
+        ("GPEN_RestoreCrops", {"model": ["6", 0], "crops": ["8", 0]}),
+        ("GPEN_PasteFaces", {**faces, "crops": ["9", 0]}),
+        ("PreviewImage", {"images": ["10", 0]}),
+        ("GPEN_FaceMask", {**faces, "shape": "ellipse"}),
+        ("MaskPreview", {"mask": ["12", 0]}),
+        ("GPEN_BlendSwap", swap),
+    ]
+    return {
+        str(number): {"class_type": kind, "inputs": inputs}
+        for number, (kind, inputs) in enumerate(nodes, start=1)
+    }
 
 
 def _photo() -> np.ndarray:
@@ -137,13 +238,52 @@ def _write_clip(file: Path) -> Path:
     return file
 
 
-def _write(file: Path, screenshot: bytes) -> None:
-    temporary = file.with_suffix(".png")
-    temporary.write_bytes(screenshot)
-    with Image.open(temporary) as image:
-        image.convert("RGB").save(file, quality=JPEG_QUALITY, optimize=True)
-    temporary.unlink()
+def _shoot(page: ComfyPage, node_ids: Collection[int] = ()) -> bytes:
+    """A screenshot of nodes of the graph, all if none is named, with a margin around them."""
+    box = page.fit(node_ids)
+    page.page.wait_for_load_state("networkidle")
+    page.settle()
+    clip = FloatRect(
+        x=box["x"] - MARGIN_PX,
+        y=box["y"] - MARGIN_PX,
+        width=box["width"] + 2 * MARGIN_PX,
+        height=box["height"] + 2 * MARGIN_PX,
+    )
+    return page.page.screenshot(clip=clip)
+
+
+def _write(file: Path, screenshot: bytes, max_width: int | None = None) -> None:
+    """Write a screenshot as JPEG, shrunk to a width in pixels if it is wider."""
+    with Image.open(io.BytesIO(screenshot)) as picture:
+        image = picture.convert("RGB")
+    if max_width is not None and image.width > max_width:
+        image = ImageOps.contain(image, (max_width, image.height), Image.Resampling.LANCZOS)
+    image.save(file, quality=JPEG_QUALITY, optimize=True)
     print(f"{file} ({file.stat().st_size // 1024} KB)", flush=True)
+
+
+_SET = """([id, name, value]) => {
+    const widget = window.app.graph.getNodeById(id).widgets.find(widget => widget.name === name);
+    widget.value = value;
+    widget.callback?.(value);
+}"""
+
+_WIDTH = """() => {
+    const nodes = window.app.graph.nodes;
+    return Math.max(...nodes.map(node => node.pos[0] + node.size[0]))
+        - Math.min(...nodes.map(node => node.pos[0]));
+}"""
+
+_LAY_OUT = """() => {
+    let x = 0;
+    for (const node of window.app.graph.nodes) {
+        const least = node.computeSize();
+        const view = node._gpenView ? 160 : 0;
+        node.setSize([380, /Preview/.test(node.type) ? 400 : least[1] + view]);
+        node.pos = [x, 0];
+        x += 440;
+    }
+}"""
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The bundled workflows in a real ComfyUI, from the files as users open them."""
 
-import itertools
 import json
 from pathlib import Path
 
@@ -14,15 +13,6 @@ from comfy_workflow import nodes_of_type, ui_to_api
 pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
-NAMES = [
-    "likeness",
-    "reactor_swap",
-    "reactor_swap_2048",
-    "reactor_swap_video",
-    "restore_faces",
-    "small_faces",
-    "video",
-]
 
 # Around the astronaut's face.
 FACE = (slice(0, 260), slice(110, 350))
@@ -51,34 +41,6 @@ def astronaut():
 @pytest.fixture(scope="module")
 def astronaut_name(comfy, astronaut):
     return comfy.upload_image(astronaut, "workflow.png")
-
-
-def test_the_template_browser_lists_every_workflow_with_its_picture(comfy):
-    listed = json.loads(comfy.get_text("/api/workflow_templates"))["gpen_face_restore"]
-    assert sorted(listed) == NAMES
-    assert sorted(file.stem for file in WORKFLOWS.glob("*.json")) == NAMES
-    for name in NAMES:
-        assert (WORKFLOWS / f"{name}.jpg").is_file()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_workflow_nodes_exist_carry_a_note_and_do_not_overlap(comfy, name):
-    workflow, schemas = load(name), comfy.object_info()
-    nodes = workflow["nodes"]
-    types = [node["type"] for node in nodes]
-    assert "MarkdownNote" in types
-    assert set(types) - {"MarkdownNote"} <= set(schemas)
-    title_height = 30
-    for one, other in itertools.combinations(nodes, 2):
-        (x, y), (w, h) = one["pos"], one["size"]
-        (other_x, other_y), (other_w, other_h) = other["pos"], other["size"]
-        apart = (
-            x + w <= other_x
-            or other_x + other_w <= x
-            or y + h <= other_y - title_height
-            or other_y + other_h <= y - title_height
-        )
-        assert apart, (one["type"], other["type"])
 
 
 @pytest.mark.parametrize("name", ["restore_faces", "likeness"])
@@ -127,3 +89,66 @@ def test_video_workflow_restores_every_frame_and_keeps_the_frame_rate(comfy, ast
     assert len(frames) == N_FRAMES
     assert np.abs(frames[0][FACE].astype(int) - astronaut[FACE]).mean() > 10
     assert np.abs(frames[0][300:].astype(int) - astronaut[300:]).mean() < 10
+
+
+SIZES = (256, 512, 1024, 2048)
+TILE_PX, SPACING_PX = 1024, 8
+
+
+def sheet_of(prompt: dict, node: str) -> list[list[str]]:
+    """The nodes whose pictures stand on a stitched sheet, row by row."""
+    inputs = prompt[node]["inputs"]
+    if prompt[node]["_meta"]["title"] == "As large as the row above":
+        node = inputs["image"][0]
+    if prompt[node]["class_type"] != "ImageStitch":
+        return [[node]]
+    one, two = (sheet_of(prompt, inputs[name][0]) for name in ("image1", "image2"))
+    return one + two if inputs["direction"] == "down" else [one[0] + two[0]]
+
+
+def gallery_rows(prompt: dict) -> list[list[str]]:
+    (save,) = nodes_of_type(prompt, "SaveImage")
+    return sheet_of(prompt, prompt[save]["inputs"]["images"][0])
+
+
+def test_gallery_sheet_holds_the_networks_and_below_one_changed_setting_each(comfy):
+    prompt = ui_to_api(load("gallery"), comfy.object_info())
+    networks, settings = gallery_rows(prompt)
+    enlarged, *restored = [prompt[node] for node in networks]
+    assert enlarged["class_type"] == "ImageScale"
+    assert enlarged["inputs"]["upscale_method"] == "bicubic"
+    names = [prompt[node["inputs"]["model"][0]]["inputs"]["model_name"] for node in restored]
+    assert names == [f"GPEN-BFR-{size}.onnx" for size in SIZES]
+    assert [node["_meta"]["title"] for node in restored] == [
+        f"{number} GPEN-{size}" for number, size in enumerate(SIZES, start=2)
+    ]
+    usual = restored[1]["inputs"]  # of the 512 network
+    for title, node in zip(
+        ("blend 0.5", "detail 0.6", "color 1", "grain 1", "template gpen"), settings, strict=True
+    ):
+        inputs = prompt[node]["inputs"]
+        (name,) = [name for name in inputs if inputs[name] != usual[name]]
+        assert f"{name} {inputs[name]}" == title.replace(" 1", f" {inputs[name]}")
+        assert prompt[node]["_meta"]["title"] == f"GPEN-512, {title}"
+
+
+def test_gallery_workflow_puts_every_result_where_the_note_says(comfy, astronaut_name):
+    prompt = prepared(comfy, "gallery", astronaut_name)
+    networks, settings = gallery_rows(prompt)
+    loader = prompt[networks[2]]["inputs"]["model"][0]
+    prompt[loader]["inputs"]["model_name"] = "GPEN-identity-512.safetensors"
+    (save,) = nodes_of_type(prompt, "SaveImage")
+    result = comfy.run(prompt)
+    sheet = comfy.read_image(result.images(save)[0]).astype(int)
+    stride = TILE_PX + SPACING_PX
+    assert sheet.shape == (2 * stride - SPACING_PX, 5 * stride - SPACING_PX, 3)
+    top, bottom = (
+        [sheet[y : y + TILE_PX, x * stride : x * stride + TILE_PX] for x in range(5)]
+        for y in (0, stride)
+    )
+    away = [np.abs(tile - top[0]).mean() for tile in (*top, *bottom)]
+    # Only the identity network gives the face back as it was, but for Lanczos instead of bicubic.
+    assert max(away[2], *away[5:8], away[9]) < 2
+    assert min(away[1], away[3], away[4]) > 10
+    for node in (*networks[1:], *settings):
+        assert "1 face in 1 image" in result.texts(node)[0]

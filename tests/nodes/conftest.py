@@ -1,5 +1,6 @@
 """The pack imported inside ComfyUI's modules, on the CPU, without a server."""
 
+import asyncio
 import importlib.util
 import sys
 
@@ -38,6 +39,14 @@ def pack():
         pytest.skip("no ComfyUI: run 'make setup'")
     with torch.inference_mode(False):
         return sys.modules.get(PACK) or _import_pack()
+
+
+@pytest.fixture(scope="module")
+def node_classes(pack):
+    """The classes of all nodes."""
+    extension = asyncio.run(pack.comfy_entrypoint())
+    asyncio.run(extension.on_load())
+    return asyncio.run(extension.get_node_list())
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,10 @@
-import asyncio
 import inspect
 import sys
 from dataclasses import dataclass
 
-import pytest
-
 from gpen_core import BlendSettings
 from gpen_core.blending.parsing import FaceRegion
 from gpen_core.swaps.settings import SwapSettings
-
-
-@pytest.fixture(scope="module")
-def node_classes(pack):
-    extension = asyncio.run(pack.comfy_entrypoint())
-    asyncio.run(extension.on_load())
-    return asyncio.run(extension.get_node_list())
 
 
 def test_the_pack_exports_what_the_host_reads_and_nothing_that_shadows_it(pack):
