@@ -103,7 +103,7 @@ def test_no_two_inputs_of_a_node_look_alike(translated):
 
 def test_the_same_english_is_translated_alike_everywhere(english, translated):
     found = defaultdict(set)
-    for key, text, translation in _pairs(english, translated):
+    for _, text, translation in _pairs(english, translated):
         found[text].add(translation)
     assert {text: ways for text, ways in found.items() if len(ways) > 1} == {}
 
