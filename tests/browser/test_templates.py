@@ -114,3 +114,10 @@ def test_models_of_other_nodes_are_still_told_to_be_missing(page):
     page.page.get_by_role("dialog").get_by_text("absent.pth").first.wait_for()
     page.page.keyboard.press("Escape")
     page.page.get_by_role("dialog").wait_for(state="detached")
+
+
+def test_the_pictures_of_the_help_pages_are_served_where_the_page_looks_for_them(server, page):
+    for file in (REPOSITORY / "js" / "docs" / "images").iterdir():
+        # The page puts this address before what a help page names.
+        answer = page.page.request.get(f"{server.url}/extensions/{PACK}/docs/images/{file.name}")
+        assert answer.body() == file.read_bytes()
