@@ -12,9 +12,10 @@ distance to the plain formulation in float32.
 
 The floor is the least time that the arithmetic or the memory allows (``costs.py``). On a CPU:
 the operations of direct convolution, over the best rate of a 2048 x 2048 matrix product and of a
-3x3 convolution of 512 channels, measured in every round. On CUDA: the bytes that perfectly fused
-layers move, over the bandwidth of copying 1 GiB. With ``--processor-time`` everything runs on one
-thread and is timed by what it computed for, which other programs hardly change.
+3x3 convolution of 512 channels, measured in every round; where the network multiplies less
+(``winograd.py``) it may come below. On CUDA: the bytes that perfectly fused layers move, over the
+bandwidth of copying 1 GiB. With ``--processor-time`` everything runs on one thread and is timed by
+what it computed for, which other programs change little.
 
 A ratio to plain or onnxruntime says how many times faster a row is; a ratio to the floor, how many
 times the floor it takes.
