@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -44,9 +45,15 @@ def pack():
 @pytest.fixture(scope="module")
 def node_classes(pack):
     """The classes of all nodes."""
-    extension = asyncio.run(pack.comfy_entrypoint())
-    asyncio.run(extension.on_load())
-    return asyncio.run(extension.get_node_list())
+
+    async def load():
+        extension = await pack.comfy_entrypoint()
+        await extension.on_load()
+        return await extension.get_node_list()
+
+    # In a thread: after browser tests this one has an event loop running.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(load())).result()
 
 
 @pytest.fixture(scope="session")
