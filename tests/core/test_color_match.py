@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from gpen_core.blending import color_match
 from gpen_core.blending.color_match import match_color, oklab_to_rgb, rgb_to_oklab
 from gpen_core.errors import TensorSpecError
-from support.geometry import noise, smooth
+from support.geometry import noise
 
 # Ottosson's own matrix from XYZ (D65), another way to the same cone responses.
 XYZ_TO_LMS = [
@@ -204,13 +204,17 @@ def test_shapes_that_do_not_fit_are_refused():
         match_color(crops, crops, torch.zeros(8, 8), 1.0)
 
 
-def test_another_face_in_the_same_place_is_matched_as_a_whole():
-    """Mirrored, no pixel shows what its partner shows, and yet the light is found."""
-    reference = smooth(64)[None]
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_another_face_in_the_same_place_is_matched_as_a_whole(seed):
+    """Most pixels are black in any light; the few of the face must not be taken for outliers."""
+    cells = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(seed))
+    face = F.interpolate(cells, (96, 96), mode="bicubic").clamp(0, 1) * 0.4 + 0.5
+    reference = torch.zeros(1, 3, 96, 96)
+    reference[..., 30:66, 30:66] = face[..., 30:66, 30:66]
     truth = reference.flip(3)
-    darker = truth * 0.7
+    darker = truth * 0.6
     matched = match_color(darker, reference, None, 1.0, same_face=False)
-    assert (matched - truth).abs().mean() < 0.25 * (darker - truth).abs().mean()
+    assert (matched - truth).abs().mean() < 0.1 * (darker - truth).abs().mean()
 
 
 @pytest.mark.parametrize("size", [64, 300, 512])

@@ -49,6 +49,14 @@ def test_frames_that_look_alike_keep_their_order():
     assert len(matched) == 4
 
 
+def test_a_still_ending_does_not_hide_what_was_dropped_before_it():
+    a, b, c = clip(11)[[0, 5, 10]]
+    originals = torch.stack([a, b, c, c, c])
+    matched = match_frames(originals, torch.stack([b, c, c]))
+    assert matched[0] == 1
+    assert matched[1:] in ([2, 3], [2, 4], [3, 4])
+
+
 def test_one_original_stands_for_all_frames_that_show_it():
     original = clip(1)
     assert match_frames(original, swapped(original).expand(3, -1, -1, -1)) == [0, 0, 0]
