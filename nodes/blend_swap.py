@@ -370,7 +370,8 @@ def _describe(
     if not n_faces:
         return "No face found in the swapped image: nothing is changed. Lower the threshold."
     if not n_swapped:
-        return f"The swap changed none of the {count_text(n_faces, n_images)}: it stays as it is."
+        none = "did not change the" if n_faces == 1 else "changed none of the"
+        return f"The swap {none} {count_text(n_faces, n_images)}: it stays as it is."
     of = "" if n_swapped == n_faces else f", of {n_faces} found,"
     faces = count_text(n_swapped, n_images).replace("face", "swapped face", 1)
     undone = "Nothing was restored, only blended:"

@@ -59,6 +59,11 @@ FILE_WIDGETS = {
 }
 """The widget that names a file, of every node that loads one."""
 
+FORGET = """() => fetch("/free", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ free_memory: true }),
+})"""
 VIEWS = {
     "GPEN_BlendSwap",
     "GPEN_Compare",
@@ -122,6 +127,10 @@ def take_pictures(names: Collection[str] = ()) -> None:
                     _picture_workflow(page, server, file, checkpoint.name, folder)
             if names:
                 return
+            # What comes from the cache sends no pictures, and the page keeps those of other nodes.
+            page.evaluate(FORGET)
+            page.close()
+            page = browser.open(server, size=WINDOW_SIZE)
             _picture_help(page, server, checkpoint.name)
             page.close()
             page = browser.open(server, vue_nodes=True, size=WINDOW_SIZE)
@@ -212,6 +221,9 @@ def _help_prompt(server: ComfyServer, checkpoint: str) -> dict[str, dict[str, An
         ("GPEN_FaceMask", {**faces, "shape": "ellipse"}),
         ("MaskPreview", {"mask": ["12", 0]}),
         ("GPEN_BlendSwap", swap),
+        # They run only if something asks for their pictures.
+        ("PreviewImage", {"images": ["7", 0]}),
+        ("PreviewImage", {"images": ["14", 0]}),
     ]
     return {
         str(number): {"class_type": kind, "inputs": inputs}
