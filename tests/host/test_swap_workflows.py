@@ -50,8 +50,11 @@ def only(prompt: dict, class_type: str) -> str:
 def test_swap_workflows_name_the_swap_model_and_leave_its_restoration_off(name):
     workflow = json.loads((WORKFLOWS / f"{name}.json").read_text("utf-8"))
     (swap,) = [node for node in workflow["nodes"] if node["type"].startswith("ReActorFaceSwap")]
-    # ComfyUI's web page would call an .onnx file missing even where it is, so the note names it.
-    assert "models" not in swap["properties"]
+    (model,) = swap["properties"]["models"]
+    assert model["name"] == SWAP_MODEL
+    assert model["url"].endswith(f"/{SWAP_MODEL}")
+    assert model["directory"] == "insightface"
+    assert len(model["hash"]) == 64
     (note,) = [node for node in workflow["nodes"] if node["type"] == "MarkdownNote"]
     assert f"`{SWAP_MODEL}` in `models/insightface`" in note["widgets_values"][0]
     assert {SWAP_MODEL, "none"} <= {v for v in swap["widgets_values"] if isinstance(v, str)}
