@@ -40,6 +40,7 @@ from .widgets import (
     detector_inputs,
     find_faces,
     output_crops_input,
+    share_input,
     smoothing_input,
     template_input,
 )
@@ -252,21 +253,15 @@ class GpenBlendSwap(io.ComfyNode):
 def _influence_inputs() -> list[io.Input]:
     """What each picture gives; the ids are fields of ``SwapSettings``, but for ``parser``."""
     return [
-        io.Float.Input(
+        share_input(
             "restore",
-            default=_DEFAULTS.restore,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip="Share of the restoration. 0: the face as it was swapped. 1: all restored.",
+            _DEFAULTS.restore,
+            "Share of the restoration. 0: the face as it was swapped. 1: all restored.",
         ),
-        io.Float.Input(
+        share_input(
             "detail",
-            default=_DEFAULTS.detail,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip=(
+            _DEFAULTS.detail,
+            (
                 "Keeps the likeness of the swap: how far shapes come from it and only fine detail "
                 "from the restoration. 0: all from the restoration. 1: fine detail only."
             ),
@@ -282,35 +277,26 @@ def _influence_inputs() -> list[io.Input]:
                 "0.1: eyes and lips too. 0.5: everything but the light."
             ),
         ),
-        io.Float.Input(
+        share_input(
             "color",
-            default=_DEFAULTS.color,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip=(
+            _DEFAULTS.color,
+            (
                 "How far the face takes over the light and colours of the original's face. 0: as "
                 "swapped. 1: matched."
             ),
         ),
-        io.Float.Input(
+        share_input(
             "grain",
-            default=_DEFAULTS.grain,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip=(
+            _DEFAULTS.grain,
+            (
                 "How much of the noise around the original's face is put onto the swapped one. 0: "
                 "smooth. 1: as grainy as its surroundings."
             ),
         ),
-        io.Float.Input(
+        share_input(
             "keep",
-            default=_DEFAULTS.keep,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip=(
+            _DEFAULTS.keep,
+            (
                 "How much of the original comes back where mask or parser exclude the swap. 0: "
                 "none. 1: all. Without either it does nothing."
             ),

@@ -82,6 +82,11 @@ def detector_inputs() -> list[io.Input]:
     ]
 
 
+def share_input(name: str, default: float, tooltip: str) -> io.Input:
+    """How much of something, from none to all of it."""
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.05, tooltip=tooltip)
+
+
 def template_input() -> io.Input:
     """How tightly faces are cropped."""
     return io.Combo.Input(
@@ -98,13 +103,10 @@ def template_input() -> io.Input:
 def blend_inputs() -> list[io.Input]:
     """How restored faces are blended in; the ids are the fields of ``BlendSettings``."""
     return [
-        io.Float.Input(
+        share_input(
             "blend",
-            default=_DEFAULTS.blend,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip="Share of the restored face. 0: the image as it was. 1: all restored.",
+            _DEFAULTS.blend,
+            "Share of the restored face. 0: the image as it was. 1: all restored.",
         ),
         io.Combo.Input(
             "shape",
@@ -137,24 +139,18 @@ def blend_inputs() -> list[io.Input]:
                 "edge. Raise it if a seam shows."
             ),
         ),
-        io.Float.Input(
+        share_input(
             "color",
-            default=_DEFAULTS.color,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip=(
+            _DEFAULTS.color,
+            (
                 "How far the restored face takes over the colours and light of the input face. "
                 "0: as the network made it. 1: matched. Raise it if the face is too warm or pale."
             ),
         ),
-        io.Float.Input(
+        share_input(
             "detail",
-            default=_DEFAULTS.detail,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip=(
+            _DEFAULTS.detail,
+            (
                 "Keeps the likeness: how far shapes come from the input and only fine detail from "
                 "the restoration. 0: all from the restoration. 1: fine detail only."
             ),
@@ -170,13 +166,10 @@ def blend_inputs() -> list[io.Input]:
                 "pores and lashes. 0.1: eyes and lips too. 0.5: everything but the light."
             ),
         ),
-        io.Float.Input(
+        share_input(
             "grain",
-            default=_DEFAULTS.grain,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip=(
+            _DEFAULTS.grain,
+            (
                 "How much of the noise around the face is put back onto it. 0: as smooth as the "
                 "network made it. 1: as grainy as its surroundings."
             ),
@@ -195,13 +188,10 @@ def blend_inputs() -> list[io.Input]:
 
 def smoothing_input() -> io.Input:
     """How steady the faces of a clip are held."""
-    return io.Float.Input(
+    return share_input(
         "smoothing",
-        default=0.0,
-        min=0.0,
-        max=1.0,
-        step=0.05,
-        tooltip=(
+        0.0,
+        (
             "For a batch that is a clip: holds the faces steady from frame to frame. "
             "0: each image by itself. 0.5: usual for video. 1: strong."
         ),
