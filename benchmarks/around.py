@@ -28,16 +28,32 @@ from facexlib.utils import face_restoration_helper
 from torch import Tensor
 
 import gpen_core
-from gpen_core.blending.finishing import finish_crops
 from gpen_core.network.synthetic import random_state_dict
 
-ALL_OPTIONS = gpen_core.BlendSettings(
-    blend=0.9, shape=gpen_core.MaskShape.ELLIPSE, color=1.0, detail=0.5, grain=1.0
-)
+SETTINGS = {
+    "defaults": gpen_core.BlendSettings(),
+    "ellipse, color": gpen_core.BlendSettings(shape=gpen_core.MaskShape.ELLIPSE, color=1.0),
+    "and detail and grain": gpen_core.BlendSettings(
+        shape=gpen_core.MaskShape.ELLIPSE, color=1.0, detail=0.5, grain=1.0
+    ),
+}
 N_FRAMES = 96
 CLIP_SIZE_PX = 512
 THRESHOLD = 0.97  # facexlib's
 FRAMES_AT_ONCE = 16
+
+
+class TimedNetwork(gpen_core.GpenGenerator):
+    """The network, which notes how long it took the last time."""
+
+    seconds = 0.0
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """As the network."""
+        started = time.perf_counter()
+        restored = super().forward(crops)
+        self.seconds = time.perf_counter() - started
+        return restored
 
 
 def main() -> None:
@@ -77,10 +93,10 @@ def _loading_table(options: argparse.Namespace) -> None:
 
 
 def _around_table(options: argparse.Namespace) -> None:
-    print(f"\nOne face at {options.size}, every blending option on: seconds, and share of network")
-    print(f"{'picture':<16}{'crop':>7}{'finish':>8}{'paste':>7}{'network':>9}{'share':>7}")
     size = options.size
-    network = gpen_core.GpenGenerator.from_state_dict(random_state_dict(published_config(size)))
+    print(f"\nRestoring one face at {size}: seconds in the network, around it, and their ratio")
+    print(f"{'picture':<16}{'options':<24}{'network':>9}{'around':>8}{'ratio':>7}")
+    network = TimedNetwork.from_state_dict(random_state_dict(published_config(size)))
     astronaut = torch.from_numpy(np.array(skimage.data.astronaut())).permute(2, 0, 1)[None] / 255
     # Where RetinaFace finds the face of the astronaut.
     points = [[193.5, 95.6], [240.9, 91.4], [220.4, 118.6], [202.0, 146.3], [243.6, 142.6]]
@@ -93,26 +109,20 @@ def _around_table(options: argparse.Namespace) -> None:
             landmarks=landmarks,
             scores=torch.ones(1),
         )
-        crops = gpen_core.crop_faces(image, faces, size)
-        restored = (crops + 0.05 * torch.randn(crops.shape)).clamp(0, 1)
-        pasting = gpen_core.BlendSettings(
-            blend=ALL_OPTIONS.blend, shape=ALL_OPTIONS.shape, grain=ALL_OPTIONS.grain
-        )
-        crop, finish, paste, net = _take_turns(
-            options.rounds,
-            partial(gpen_core.crop_faces, image, faces, size),
-            partial(finish_crops, crops, restored, ALL_OPTIONS),
-            partial(gpen_core.paste_faces, image, faces, restored, settings=pasting),
-            partial(network, crops),
-        )
-        # Pasting alone takes the crop again, to know what changed.
-        paste -= crop
-        share = (crop + finish + paste) / net
-        print(
-            f"{f'astronaut {factor}x':<16}{crop:>7.2f}{finish:>8.2f}{paste:>7.2f}{net:>9.2f}"
-            f"{share:>7.1%}",
-            flush=True,
-        )
+        for name, settings in SETTINGS.items():
+            inside, around = [], []
+            for turn in range(options.rounds + 1):
+                started = time.perf_counter()
+                gpen_core.restore_faces(image, network, faces, settings=settings)
+                taken = time.perf_counter() - started
+                if turn:
+                    inside.append(network.seconds)
+                    around.append(taken - network.seconds)
+            net, rest = statistics.median(inside), statistics.median(around)
+            print(
+                f"{f'astronaut {factor}x':<16}{name:<24}{net:>9.2f}{rest:>8.2f}{rest / net:>7.1%}",
+                flush=True,
+            )
 
 
 def _clip_table(options: argparse.Namespace) -> None:

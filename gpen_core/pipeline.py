@@ -201,7 +201,7 @@ def paste_faces(
     return _process(
         images,
         faces,
-        lambda chunk, crops: restored_crops[chunk[0]][None].to(crops),
+        lambda chunk, crops: restored_crops[chunk].to(crops),
         size=size,
         device=device or images.device,
         template=template,
@@ -232,7 +232,9 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
     """
     restored: Tensor | None = None
     try:
-        restored = model(crops * 2 - 1)
+        # To [-1, 1] and to the network's memory order in one allocation: it may be large.
+        normalised = torch.empty_like(crops, memory_format=torch.channels_last)
+        restored = model(torch.mul(crops, 2, out=normalised).sub_(1))
     except torch.cuda.OutOfMemoryError as error:
         if len(crops) < 2:
             raise DeviceMemoryError(
@@ -248,7 +250,7 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
             f"network: expected finite pixels, got NaN or infinity in {model.dtype}. "
             "Load the model with dtype fp32; if that fails too, the checkpoint is damaged."
         )
-    return restored.add_(1).mul_(0.5).clamp_(0, 1)
+    return torch.add(restored.new_tensor(0.5), restored, alpha=0.5, out=restored).clamp_(0, 1)
 
 
 def _process(
@@ -268,7 +270,10 @@ def _process(
     on_crop: CropCallback | None = None,
     check_interrupt: InterruptCheck | None,
 ) -> RestoreResult:
-    """Crop, restore and composite, chunk by chunk; ``restore`` gets face numbers and crops."""
+    """Crop, restore and composite, chunk by chunk.
+
+    ``restore`` gets face numbers and crops, and returns tensors that nobody else needs.
+    """
     check_images(images)
     check_faces(faces, len(images))
     settings = settings or BlendSettings()

@@ -43,7 +43,10 @@ _ROOTS_TO_LAB = torch.tensor(
 )
 _LMS_TO_RGB = torch.linalg.inv(_RGB_TO_LMS)
 _LAB_TO_ROOTS = torch.linalg.inv(_ROOTS_TO_LAB)
-_CPU_PIXELS = 2**17  # mapped at once on a CPU
+# sRGB is linear below a knee and above it a power (IEC 61966-2-1).
+_KNEE, _LINEAR_KNEE = 0.04045, 0.0031308
+_SLOPE, _POWER, _OFFSET = 12.92, 2.4, 0.055
+_CPU_PIXELS = 2**15  # mapped at once on a CPU
 _SAMPLES = 128  # pixels along each axis that are looked at; enough for a dozen numbers
 _CELLS = 32  # along each axis; moments are those of their means
 _ITERATIONS = 6
@@ -63,6 +66,7 @@ def match_color(
     strength: float,
     *,
     same_face: bool = True,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Move the colours of restored crops to those of the originals.
 
@@ -76,6 +80,7 @@ def match_color(
         strength: Share of the way in Oklab, 0 (off) to 1.
         same_face: The crops show the same face, so that pixels which differ are left out. False:
             another person's in the same place, whose pixels are comparable only as a whole.
+        out: Where to write the result, of the same shape; may be ``restored``. New if None.
 
     Returns:
         Same shape, dtype and device, in [0, 1]; ``restored`` itself with ``strength=0``.
@@ -102,7 +107,7 @@ def match_color(
     identity = torch.eye(3, dtype=torch.float64)
     gains = _LAB_TO_ROOTS @ (identity + strength * (gains - identity)) @ _ROOTS_TO_LAB
     offsets = strength * offsets @ _LAB_TO_ROOTS.T
-    matched = torch.empty_like(restored)
+    matched = torch.empty_like(restored) if out is None else out
     # Some rows at a time: that bounds the memory, and on a CPU they stay in its caches.
     n_pixels = _CPU_PIXELS if restored.device.type == "cpu" else restored[0, 0].numel()
     n_rows = max(1, n_pixels // restored.shape[-1])
@@ -131,22 +136,25 @@ def oklab_to_rgb(colors: Tensor) -> Tensor:
 
 def _rgb_to_roots(colors: Tensor) -> Tensor:
     """(..., 3, H, W) sRGB-encoded to the cube roots of the cone responses."""
-    colors = colors.clamp(0, 1)
-    bent = ((colors + 0.055) / 1.055).pow_(2.4)
-    linear = _choose(colors <= 0.04045, colors / 12.92, bent)
-    return _mix(_RGB_TO_LMS, linear).pow_(1 / 3)
+    # The power of what is above the knee, and the slope of what is below it: no choosing between.
+    bright = _power_(colors.clamp(_KNEE, 1).add_(_OFFSET).mul_(1 / (1 + _OFFSET)), _POWER)
+    dark = colors.clamp(0, _KNEE).sub_(_KNEE)
+    return _power_(_mix(_RGB_TO_LMS, bright.add_(dark, alpha=1 / _SLOPE)), 1 / 3)
 
 
 def _roots_to_rgb(roots: Tensor) -> Tensor:
-    linear = _mix(_LMS_TO_RGB, roots * roots * roots).clamp_(0, 1)
-    bent = linear.pow(1 / 2.4).mul_(1.055).sub_(0.055)
-    # The two branches meet a little apart; the clamp takes care of rounding at white.
-    return _choose(linear <= 0.0031308, linear * 12.92, bent).clamp_(0, 1)
+    linear = _mix(_LMS_TO_RGB, roots.square().mul_(roots))
+    bright = _power_(linear.clamp(_LINEAR_KNEE, 1), 1 / _POWER).mul_(1 + _OFFSET).sub_(_OFFSET)
+    dark = linear.clamp_(0, _LINEAR_KNEE).sub_(_LINEAR_KNEE)
+    return bright.add_(dark, alpha=_SLOPE).clamp_(0, 1)  # which takes care of rounding
 
 
-def _choose(condition: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
-    """``torch.where``, which on a CPU takes several times as long. Equal to the bit."""
-    return torch.lerp(other, chosen, condition.to(other))
+def _power_(values: Tensor, exponent: float) -> Tensor:
+    """Raise values from 0 on to a positive power, in place: in two thirds of the time of ``pow``.
+
+    As exact as float32 where the logarithm is not large, so of all that can be seen.
+    """
+    return values.log2_().mul_(exponent).exp2_()
 
 
 def _mix(matrix: Tensor, channels: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class Compositor:
         """Resample the change of one face to the image's pixels and keep it.
 
         Args:
-            before: (3, S, S) float32 RGB, the crop as it was.
+            before: (3, S, S) float32 RGB, the crop as it was. Used up: its memory is written to.
             after: The same, restored.
             image_to_crop: (2, 3) float64 on the CPU.
             crop_mask: (K, K) floating in [0, 1] over the crop, of any resolution: the face is
@@ -101,9 +101,10 @@ class Compositor:
 
         to_crop = shift_target(image_to_crop, region)
         if settings.fine_grain is FineGrain.KEEP:
-            change = warp(after - before, to_crop, region.height, region.width)
+            change = torch.sub(after, before, out=before)
+            change = warp(change, to_crop, region.height, region.width, needed=mask)
         else:
-            change = warp(after, to_crop, region.height, region.width)
+            change = warp(after, to_crop, region.height, region.width, needed=mask)
             change -= region.of(self._image[:3]).to(change)
         device = self._image.device
         if noiseless is not None:

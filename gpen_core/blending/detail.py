@@ -19,10 +19,18 @@ _SIGMA_PER_WAVELENGTH = math.sqrt(math.log(2) / 2) / math.pi
 # Of the coarse grid, in sigmas of either Gaussian: at most exp(-(pi / 0.8)^2) = 2e-7 folds.
 _GRID_STEP = 0.8
 _SMALLEST_SIGMA_PX = 1e-2  # nothing of a neighbouring pixel is left
+_BAND_ROWS = 64
 _REACH = 6.0  # sigmas; beyond them a Gaussian is below float32's rounding
 
 
-def blend_detail(restored: Tensor, original: Tensor, cutoff: float, strength: float) -> Tensor:
+def blend_detail(
+    restored: Tensor,
+    original: Tensor,
+    cutoff: float,
+    strength: float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Replace the low frequencies of restored crops by those of the originals.
 
     ``restored + strength * lowpass(original - restored)``. The low-pass is a Gaussian of
@@ -36,6 +44,7 @@ def blend_detail(restored: Tensor, original: Tensor, cutoff: float, strength: fl
         cutoff: Wavelength as a fraction of the crop, above 0. Wider structures come from the
             original, finer ones from the restoration. Towards 0 everything comes from the original.
         strength: Share of the low frequencies that is replaced: 0 is the restoration, 1 all.
+        out: Where to write the result, of the same shape; may be ``restored``. New if None.
 
     Returns:
         Same shape, dtype and device, not clamped; ``restored`` itself with ``strength=0``.
@@ -50,31 +59,37 @@ def blend_detail(restored: Tensor, original: Tensor, cutoff: float, strength: fl
         )
     if strength == 0:
         return restored
-    size = restored.shape[-1]
-    return _add_low_pass(
-        restored, original - restored, cutoff * size * _SIGMA_PER_WAVELENGTH, strength
-    )
+    sigma = cutoff * restored.shape[-1] * _SIGMA_PER_WAVELENGTH
+    if out is None:
+        out = torch.empty_like(restored)
+    for base, crop, result in zip(restored, original, out, strict=True):
+        _add_low_pass(base, crop, sigma, strength, result)
+    return out
 
 
-def _add_low_pass(base: Tensor, crops: Tensor, sigma: float, strength: float) -> Tensor:
-    """``base`` plus ``strength`` times a Gaussian of ``sigma`` pixels over (N, C, S, S) ``crops``.
+def _add_low_pass(base: Tensor, crop: Tensor, sigma: float, strength: float, out: Tensor) -> None:
+    """``base`` plus ``strength`` times a Gaussian of ``sigma`` pixels over ``crop - base``.
 
-    The Gaussian is mirrored at the border.
+    All (C, S, S). The Gaussian is mirrored at the border.
     """
-    size = crops.shape[-1]
+    size = base.shape[-1]
     half = max(sigma, _SMALLEST_SIGMA_PX) / math.sqrt(2)
     grid_size = math.ceil(size / (half * _GRID_STEP))
     if grid_size >= size:
-        expand = _gaussian_matrix(size, size, size, half * math.sqrt(2)).to(crops)
-        rows = expand @ crops
+        expand = _gaussian_matrix(size, size, size, half * math.sqrt(2)).to(base)
+        coarse = crop - base
     else:
-        reduce = _gaussian_matrix(grid_size, size, size, half).to(crops)  # [K, S]
-        expand = _gaussian_matrix(size, grid_size, size, half).to(crops)  # [S, K]
-        rows = expand @ (reduce @ crops @ reduce.T)
-    columns = expand.T.expand(rows[:, :, 0, 0].numel(), -1, -1)
+        reduce = _gaussian_matrix(grid_size, size, size, half).to(base)  # [K, S]
+        expand = _gaussian_matrix(size, grid_size, size, half).to(base)  # [S, K]
+        coarse = torch.zeros(len(base), grid_size, size, dtype=base.dtype, device=base.device)
+        # Some rows at a time: their difference stays in a CPU's caches.
+        bands = (tensor.split(_BAND_ROWS, dim=-2) for tensor in (crop, base))
+        for rows, of_crop, of_base in zip(reduce.T.split(_BAND_ROWS), *bands, strict=True):
+            coarse.baddbmm_(rows.T.expand(len(base), -1, -1), of_crop - of_base)
+        coarse = coarse @ reduce.T
+    rows = expand @ coarse
     # The product and the sum in one pass.
-    mixed = torch.baddbmm(base.flatten(0, 1), rows.flatten(0, 1), columns, alpha=strength)
-    return mixed.view_as(base)
+    torch.baddbmm(base, rows, expand.T.expand(len(base), -1, -1), alpha=strength, out=out)
 
 
 def _gaussian_matrix(n_to: int, n_from: int, size: int, sigma: float) -> Tensor:

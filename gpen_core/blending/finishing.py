@@ -15,14 +15,17 @@ def finish_crops(before: Tensor, after: Tensor, settings: BlendSettings) -> Tens
 
     Args:
         before: (N, 3, S, S) float32 RGB in [0, 1], as given to the network.
-        after: The same, as the network returned them.
+        after: The same, as the network returned them. May be written to.
         settings: ``color``, ``detail`` and ``detail_size`` say how much; what is pasted counts.
 
     Returns:
-        As ``after``; ``after`` itself where both are off.
+        ``after`` itself, changed.
     """
     if settings.color > 0:
         size = after.shape[-1]
         weights = crop_mask(size, settings, after.device, sample_stride(size))
-        after = match_color(after, before, weights.expand(len(after), -1, -1), settings.color)
-    return blend_detail(after, before, settings.detail_size, settings.detail)
+        weights = weights.expand(len(after), -1, -1)
+        match_color(after, before, weights, settings.color, out=after)
+    if settings.detail > 0:
+        blend_detail(after, before, settings.detail_size, settings.detail, out=after)
+    return after

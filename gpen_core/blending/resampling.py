@@ -18,15 +18,16 @@ from .alignment import invert_affine, transform_points
 
 _BICUBIC_REACH = 2  # source pixels on each side of a sample
 # Whole blocks are averaged first, then samples: fewer than four blocks a target pixel would show
-# the blocks' own grid, and one sample more than there are blocks brings the average within 40 dB
-# of the exact one on a chirp.
+# the blocks' own grid. More samples than blocks along each axis, and at least three, bring the
+# average of white noise, which has the most to alias, to 40 dB of the exact one.
 _MIN_BLOCKS = 4
-_ROUNDING = 1e-6  # of a scale that was meant to be a whole number
+_MIN_SAMPLES = 3
 _MAX_SAMPLES = 16  # reached only by a target pixel larger than the whole source
-# Bounds the memory of a warp: 84 bytes a sample of three channels; on a CPU what its caches take.
+_ROUNDING = 1e-6  # of a scale that was meant to be a whole number
+# Bounds the memory of a warp: 40 bytes a sample of three channels; on a CPU what its caches take.
 _MAX_SAMPLES_AT_ONCE = 2**22
 _CPU_SAMPLES_AT_ONCE = 2**17
-_DEALT_TO = 16  # images at most, on a CPU
+_DEALT_TO = 16  # images, on a CPU
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,13 @@ def pixel_centres(region: Region, matrix: Tensor, device: torch.device) -> Tenso
     return _sample_points(shift_target(matrix, region), region.height, region.width, 1, device)
 
 
-def warp(source: Tensor, target_to_source: Tensor, height: int, width: int) -> Tensor:
+def warp(
+    source: Tensor,
+    target_to_source: Tensor,
+    height: int,
+    width: int,
+    needed: Tensor | None = None,
+) -> Tensor:
     """Resample an image under a similarity transform, without aliasing.
 
     Args:
@@ -120,6 +127,8 @@ def warp(source: Tensor, target_to_source: Tensor, height: int, width: int) -> T
         target_to_source: (2, 3) float64 on the CPU, from target to source pixels.
         height: Of the target, in pixels.
         width: Of the target, in pixels.
+        needed: (height, width), not 0 where the result will be looked at; the rest may be left at
+            0. None: everywhere.
 
     Returns:
         (C, height, width), dtype and device of ``source``. Bicubic interpolation may overshoot the
@@ -132,19 +141,36 @@ def warp(source: Tensor, target_to_source: Tensor, height: int, width: int) -> T
     if reduction > 1:
         source = _area_reduce(source, reduction)
         matrix /= reduction
-    n_samples = 1 if scale <= 1 else min(math.ceil(scale / reduction - _ROUNDING) + 1, _MAX_SAMPLES)
+    n_samples = 1
+    if scale > 1:
+        n_blocks = math.floor(scale / reduction + _ROUNDING)
+        n_samples = min(max(n_blocks + 1, _MIN_SAMPLES), _MAX_SAMPLES)
+    # What grid_sample calls -1 and 1 are the borders of the image.
+    matrix *= 2 / torch.tensor([[source.shape[2]], [source.shape[1]]])
+    matrix[:, 2] -= 1
     n_at_once = _CPU_SAMPLES_AT_ONCE if source.device.type == "cpu" else _MAX_SAMPLES_AT_ONCE
     band = max(1, n_at_once // (width * n_samples**2))
-    target = source.new_empty(source.shape[0], height, width)
+    if band > _DEALT_TO:
+        band -= band % _DEALT_TO
+    size = (source.shape[0], height, width)
+    target = source.new_empty(size) if needed is None else source.new_zeros(size)
     for top in range(0, height, band):
         region = Region(top, min(top + band, height), 0, width)
-        points = _sample_points(
-            shift_target(matrix, region), region.height, width, n_samples, source.device
+        if needed is not None and source.device.type == "cpu":  # elsewhere asking takes longer
+            region = _needed_columns(region, needed)
+        grid = _sample_points(
+            shift_target(matrix, region), region.height, region.width, n_samples, source.device
         )
-        sampled = _sample_bicubic(source, points)
-        averaged = F.avg_pool2d(sampled, n_samples) if n_samples > 1 else sampled
-        target[:, region.top : region.bottom] = averaged
+        _average_samples(source, grid, n_samples, out=region.of(target))
     return target
+
+
+def _needed_columns(region: Region, needed: Tensor) -> Region:
+    """The region without the columns on either side in which nothing is needed."""
+    columns = region.of(needed).any(dim=0).nonzero().flatten()
+    if not len(columns):
+        return Region(region.top, region.bottom, region.left, region.left)
+    return Region(region.top, region.bottom, int(columns[0]), int(columns[-1]) + 1)
 
 
 def warp_mask(crop_mask: Tensor, crop_size: int, image_to_crop: Tensor, region: Region) -> Tensor:
@@ -190,14 +216,16 @@ def crop_image(
 def _area_reduce(source: Tensor, factor: int) -> Tensor:
     """Average blocks of ``factor`` x ``factor`` pixels; the border pixel fills the last blocks."""
     height, width = source.shape[-2:]
-    padding = (0, -width % factor, 0, -height % factor)
-    return F.avg_pool2d(F.pad(source[None], padding, mode="replicate"), factor)[0]
+    right, bottom = -width % factor, -height % factor
+    if right or bottom:
+        source = F.pad(source[None], (0, right, 0, bottom), mode="replicate")[0]
+    return F.avg_pool2d(source, factor)
 
 
 def _sample_points(
     target_to_source: Tensor, height: int, width: int, n_samples: int, device: torch.device
 ) -> Tensor:
-    """Source positions of ``n_samples`` x ``n_samples`` points in each target pixel.
+    """Positions of ``n_samples`` x ``n_samples`` points in each target pixel under a matrix.
 
     Returns:
         (height * n_samples, width * n_samples, 2) float32, x then y.
@@ -211,13 +239,20 @@ def _sample_points(
     return rows[:, None] + columns[None]
 
 
-def _sample_bicubic(source: Tensor, points: Tensor) -> Tensor:
-    """Bicubic samples of (C, H, W) at (h, w, 2) points -> (C, h, w)."""
-    height, width = source.shape[-2:]
-    extent = torch.tensor([width, height], device=points.device)
-    grid = points * (2 / extent) - 1
+def _average_samples(source: Tensor, grid: Tensor, n_samples: int, out: Tensor) -> None:
+    """Fill pixels with the mean of their samples.
+
+    Args:
+        source: (C, H, W).
+        grid: (h * n_samples, w * n_samples, 2) in -1 to 1.
+        n_samples: Along each axis of a pixel.
+        out: (C, h, w).
+    """
+    _, height, width = out.shape
+    if not height or not width:
+        return
     # On a CPU, threads share the work by images, so the rows are dealt out to several.
-    n_images = math.gcd(len(grid), _DEALT_TO) if grid.device.type == "cpu" else 1
+    n_images = math.gcd(height, _DEALT_TO) if grid.device.type == "cpu" else 1
     sampled = F.grid_sample(
         source.expand(n_images, -1, -1, -1),
         grid.view(n_images, -1, *grid.shape[1:]),
@@ -225,4 +260,6 @@ def _sample_bicubic(source: Tensor, points: Tensor) -> Tensor:
         padding_mode="border",
         align_corners=False,
     )
-    return sampled.transpose(0, 1).flatten(1, 2)
+    averaged = F.avg_pool2d(sampled, n_samples) if n_samples > 1 else sampled
+    dealt = out.unflatten(1, (n_images, height // n_images))
+    dealt.copy_(averaged.transpose(0, 1))
