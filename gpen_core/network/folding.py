@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .generator import GpenGenerator
 
 STYLE_LEARNING_RATE = 0.01
+_FILTERS_AT_ONCE = 16  # turned: what is read stays in the cache until all of it is written
 
 
 @torch.no_grad()
@@ -42,6 +43,13 @@ def fill_network(network: GpenGenerator, published: Mapping[str, Tensor]) -> Non
         target = unfilled.pop(name)
         out = _rows_of_channels(target) if target.ndim == 4 else target
         torch.mul(source.float(), factor, out=out)
+
+    def fill_turned(name: str, source: Tensor, factor: Tensor) -> None:
+        """Likewise from (O, I, k * k) to (I, O, k, k), by a factor on each of O."""
+        out = _rows_of_channels(unfilled.pop(name))
+        parts = (source.split(_FILTERS_AT_ONCE), factor.split(_FILTERS_AT_ONCE))
+        for part, of_part, turned in zip(*parts, out.split(_FILTERS_AT_ONCE, dim=2), strict=True):
+            torch.mul(part.float().permute(1, 2, 0), of_part, out=turned)
 
     def linear(name: str, source: str, learning_rate: float = 1.0, scale: float = 1.0) -> None:
         weight = published[f"{source}.weight"]
@@ -64,13 +72,13 @@ def fill_network(network: GpenGenerator, published: Mapping[str, Tensor]) -> Non
     def styled_conv(index: int, source: str, upsample: bool, read: float) -> None:
         name = f"convs.{index}"
         weight = published[f"{source}.conv.weight"][0].flatten(2)  # [O, I, 9]
-        energy = torch.einsum("oik,oik->oi", weight.float(), weight.float())
+        energy = torch.linalg.vector_norm(weight.float(), dim=2).square_()
         # Filters of unit norm, as StyleGAN3 has them: demodulation undoes any factor on them.
         norms = energy.sum(dim=1).sqrt()
         norms = torch.where(norms > 0, norms, 1.0)
         fill(f"{name}.energy", energy, norms.square().reciprocal()[:, None])
         if upsample:
-            fill(f"{name}.weight", weight.permute(1, 2, 0), norms.reciprocal())
+            fill_turned(f"{name}.weight", weight, norms.reciprocal())
         else:
             fill(f"{name}.weight", weight.transpose(1, 2), norms.reciprocal()[:, None, None])
         equalised = norms.square() / weight[0].numel()  # what the published network would have
