@@ -22,8 +22,8 @@ from .validation import check_faces, check_images, check_masks, is_finite
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of faces done and their total."""
 CropCallback = Callable[[Tensor], None]
-"""Called with the first crop of each chunk as it will be pasted: (3, S, S) float32 RGB in [0, 1] on
-the model's device; to be looked at, not changed."""
+"""Called with each crop as it will be pasted, to be looked at but not changed: (3, S, S) float32
+RGB in [0, 1] on the model's device."""
 InterruptCheck = Callable[[], None]
 """Called before each chunk of work; raises to stop it."""
 
@@ -77,8 +77,8 @@ def restore_faces(
         max_batch: Faces that go through the network together; bounds the memory.
         keep_crops: Return the crops before and after the network too.
         seed: Of the grain of the first image; each further one counts on. For a clip in parts.
-        on_progress: Called after each chunk of faces.
-        on_crop: Called with a restored face of each chunk, to show what is being done.
+        on_progress: Called after each face.
+        on_crop: Called with each restored face, to show what is being done.
         check_interrupt: Called before each chunk of faces.
 
     Returns:
@@ -293,9 +293,9 @@ def _process(
             check_interrupt()
         crops = plan.crop(images, chunk, device)
         restored = finish_crops(crops, restore(chunk, crops), settings)
-        if on_crop is not None:
-            on_crop(restored[0])
         for i, before, after in zip(chunk, crops, restored, strict=True):
+            if on_crop is not None:
+                on_crop(after)
             if plan.image_index[i] != open_image:
                 if compositor is not None:
                     compositor.finish()
@@ -310,9 +310,9 @@ def _process(
                 # On an enlarged canvas the face is sharper or softer than the crop was.
                 before = crop_image(base[open_image, :3], canvas_to_crop, size, device)
             compositor.add(before, after, canvas_to_crop)
-        done += len(chunk)
-        if on_progress is not None:
-            on_progress(done, len(faces))
+            done += 1
+            if on_progress is not None:
+                on_progress(done, len(faces))
     if compositor is not None:
         compositor.finish()
     return RestoreResult(painted, masks)

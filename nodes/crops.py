@@ -131,11 +131,11 @@ class GpenRestoreCrops(io.ComfyNode):
                 if chunk.shape[2:] != (size, size):
                     chunk = F.interpolate(chunk, (size, size), mode="bicubic", antialias=True)
                     chunk = chunk.clamp(0, 1)
-                done = restore_crops(network, chunk)
-                restored[start : start + max_batch] = done
-                if progress.on_crop is not None:
-                    progress.on_crop(done[0])
-                progress.on_progress(start + len(chunk), len(inputs))
+                for i, crop in enumerate(restore_crops(network, chunk), start):
+                    restored[i] = crop
+                    if progress.on_crop is not None:
+                        progress.on_crop(crop)
+                    progress.on_progress(i + 1, len(inputs))
         seconds = time.monotonic() - started
         crops_text = "1 crop" if len(inputs) == 1 else f"{len(inputs)} crops"
         show_text(restored_text(model, crops_text, seconds), cls.hidden.unique_id)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -62,34 +64,74 @@ def read_video(
     """
     name = Path(container.name).name
     size = None
-    n_packets = n_frames = 0
+    seen = _Seen()
     try:
         for packet in container.demux(video, *others):
             if packet.stream is not video:
                 if packet.size:
                     yield packet
                 continue
-            n_packets += packet.size > 0
+            seen.n_packets += packet.size > 0
             for frame in video.decode(packet if packet.size else None):
                 if packet.is_corrupt or frame.is_corrupt:
-                    raise _damaged(name, n_frames, "marked as damaged")
+                    raise _damaged(name, seen.n_frames, "marked as damaged")
                 size = size or (frame.width, frame.height, frame.format.name)
                 if (frame.width, frame.height, frame.format.name) != size:
                     raise MediaError(
                         f"{name}: expected frames of one size, got {size} and then "
-                        f"{(frame.width, frame.height, frame.format.name)} from frame {n_frames} "
-                        "on. Cut the video there."
+                        f"{(frame.width, frame.height, frame.format.name)} from frame "
+                        f"{seen.n_frames} on. Cut the video there."
                     )
-                n_frames += 1
+                seen.add(frame)
                 yield frame
     except av.FFmpegError as error:
-        raise _damaged(name, n_frames, str(error)) from error
+        raise _damaged(name, seen.n_frames, str(error)) from error
+    if not seen.n_frames:
+        raise MediaError(f"{name}: expected at least one frame, got none. Give another file.")
     # Of .mp4 and .mov the index says what there should be; a cut file has all of its index.
     n_announced = len(getattr(video, "index_entries", ())) if "mp4" in container.format.name else 0
-    if n_packets < n_announced:
-        raise _damaged(name, n_frames, f"{n_announced} frames announced, {n_packets} there")
-    if not n_frames:
-        raise MediaError(f"{name}: expected at least one frame, got none. Give another file.")
+    if seen.n_packets < n_announced:
+        reason = f"{n_announced} frames announced, {seen.n_packets} there"
+        raise _damaged(name, seen.n_frames, reason)
+    announced_end, end = _announced_end(video), seen.end(video)
+    if announced_end > end:
+        reason = f"{float(announced_end):.2f} s announced, {float(end):.2f} there"
+        raise _damaged(name, seen.n_frames, reason)
+
+
+@dataclass
+class _Seen:
+    """What was read of a video so far."""
+
+    n_packets: int = 0
+    n_frames: int = 0
+    first: int | None = None
+    last: int | None = None
+    duration: int = 0
+
+    def add(self, frame: av.VideoFrame) -> None:
+        """Count a frame."""
+        self.n_frames += 1
+        self.duration = frame.duration
+        if frame.pts is not None:
+            self.last = frame.pts
+            self.first = frame.pts if self.first is None else self.first
+
+    def end(self, video: VideoStream) -> Fraction | float:
+        """When the last frame ends at the latest, in seconds; infinity without any times."""
+        if self.first is None or self.last is None or video.time_base is None:
+            return math.inf
+        interval = Fraction(self.last - self.first, max(self.n_frames - 1, 1))
+        return (self.last + max(interval, Fraction(self.duration)) + interval / 2) * video.time_base
+
+
+def _announced_end(video: VideoStream) -> Fraction:
+    """When the last frame should end, in seconds, as writers of Matroska note it; 0 if unknown."""
+    try:
+        hours, minutes, seconds = video.metadata.get("DURATION", "").split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    except ValueError:
+        return Fraction(0)
 
 
 def _damaged(name: str, n_frames: int, reason: str) -> MediaError:

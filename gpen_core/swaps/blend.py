@@ -85,8 +85,8 @@ def blend_swap(
         parser: Finds, in the original, what is not face and therefore shows as in the original.
         max_batch: Faces that go through the network together; bounds the memory.
         keep_crops: Return the crops before and after too.
-        on_progress: Called after each chunk of faces.
-        on_crop: Called with a blended face of each chunk, to show what is being done.
+        on_progress: Called after each face.
+        on_crop: Called with each blended face, to show what is being done.
         check_interrupt: Called before each image that is compared and each chunk of faces.
 
     Raises:
@@ -123,9 +123,9 @@ def blend_swap(
         after = _blend_crops(before, reference, weights, model, settings)
         if kept is not None:
             kept.put(chunk, before, after)
-        if on_crop is not None:
-            on_crop(after[0])
         for n, i in enumerate(chunk):
+            if on_crop is not None:
+                on_crop(after[n])
             if frame is None or plan.image_index[i] != open_image:
                 if frame is not None:
                     frame.finish()
@@ -145,9 +145,9 @@ def blend_swap(
                 margin = touched[i] - bare
                 bare = bare + margin * _removed_noise(before[n], after[n], margin)
             frame.add(before[n], after[n], plan.image_to_crop[i], touched[i], bare, shown)
-        done += len(chunk)
-        if on_progress is not None:
-            on_progress(done, len(faces))
+            done += 1
+            if on_progress is not None:
+                on_progress(done, len(faces))
     if frame is not None:
         frame.finish()
     crops = (kept.before, kept.after) if kept is not None else (None, None)

@@ -99,18 +99,21 @@ def test_an_aligned_picture_is_its_own_crop(identity):
     torch.testing.assert_close(result.crops[0], images[0], rtol=0, atol=1e-4)
 
 
-def test_progress_and_interruption_come_with_every_chunk(identity):
-    done, checks = [], []
+def test_progress_comes_with_every_face_and_interruption_with_every_chunk(identity):
+    events = []
     gpen_core.restore_faces(
         batch(),
         identity,
         faces_at(*PLACES),
         max_batch=3,
-        on_progress=lambda *progress: done.append(progress),
-        check_interrupt=lambda: checks.append(len(done)),
+        on_progress=lambda *progress: events.append(progress),
+        on_crop=lambda crop: events.append(tuple(crop.shape)),
+        check_interrupt=lambda: events.append("check"),
     )
-    assert done == [(3, 4), (4, 4)]
-    assert checks == [0, 1]
+    size = identity.config.size
+    shown = (3, size, size)
+    first = ["check", shown, (1, 4), shown, (2, 4), shown, (3, 4)]
+    assert events == [*first, "check", shown, (4, 4)]
 
 
 def test_an_interruption_stops_the_work(identity):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gpen_core import BlendSettings
 from gpen_core.errors import MediaError
 from gpen_core.media import CanvasSettings, VideoCodec, VideoEncoding, restore_video
 from gpen_core.media import videos as videos_module
@@ -264,6 +265,92 @@ def test_a_damaged_video_is_refused_and_leaves_nothing(tmp_path, identity_restor
         restore_video(source, target, identity_restorer)
     assert not target.exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_video_cut_between_two_frames_is_refused(tmp_path, identity_restorer):
+    """Nothing in it is damaged; only what was announced is missing."""
+    whole, source = tmp_path / "whole.mp4", tmp_path / "a.mp4"
+    with (
+        av.open(str(write_video(tmp_path / "a.mkv", has_sound=False))) as a,
+        av.open(str(whole), "w", options={"movflags": "faststart"}) as b,
+    ):
+        copy = b.add_stream_from_template(a.streams.video[0])
+        for packet in a.demux(a.streams.video[0]):
+            if packet.size:
+                packet.stream = copy
+                b.mux(packet)
+    with av.open(str(whole)) as container:
+        starts = sorted(packet.pos for packet in container.demux() if packet.size)
+    source.write_bytes(whole.read_bytes()[: starts[-1]])
+    with pytest.raises(MediaError, match=r"6 frames announced, 5 there"):
+        restore_video(source, tmp_path / "b.mp4", identity_restorer)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mkv", "ffv1"), (".webm", "libvpx-vp9")])
+def test_a_matroska_file_that_ends_early_is_refused(tmp_path, identity_restorer, suffix, codec):
+    source = write_video(tmp_path / f"a{suffix}", codec=codec, has_sound=False)
+    data = source.read_bytes()
+    with av.open(str(source)) as container:
+        starts = sorted(packet.pos for packet in container.demux() if packet.size)
+    for end in (*starts[1:], starts[-1] + 10):
+        source.write_bytes(data[:end])
+        with pytest.raises(MediaError, match="expected a whole video"):
+            restore_video(source, tmp_path / "b.mkv", identity_restorer)
+
+
+def test_a_last_frame_that_is_shown_for_long_is_no_damage(tmp_path, identity_restorer):
+    source = write_video(tmp_path / "a.mkv", times=(0, 3600, 7200), has_sound=False)
+    slow = tmp_path / "slow.mkv"
+    with av.open(str(source)) as a, av.open(str(slow), "w") as b:
+        copy = b.add_stream_from_template(a.streams.video[0])
+        for packet in a.demux(a.streams.video[0]):
+            if packet.size:
+                packet.stream = copy
+                packet.duration = 3000 if packet.pts == 80 else packet.duration
+                b.mux(packet)
+    with av.open(str(slow)) as container:
+        assert container.streams.video[0].metadata["DURATION"].startswith("00:00:03.08")
+    assert restore_video(slow, tmp_path / "b.mkv", identity_restorer).n_frames == 3
+
+
+def test_damage_that_decoders_conceal_is_refused(tmp_path, identity_restorer):
+    """What H.265's decoder does with it by default is to leave frames out."""
+    source = write_video(
+        tmp_path / "a.mkv", codec="libx265", times=tuple(range(0, 108000, 3600)), has_sound=False
+    )
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        starts = sorted(packet.pos for packet in container.demux() if packet.size)
+    for start in starts[5], starts[9]:
+        data[start + 14] ^= 0xFF  # early in the slice, behind the headers
+    source.write_bytes(data)
+    assert len(read_frames(source)) < 30
+    with pytest.raises(MediaError, match="expected a whole video"):
+        restore_video(source, tmp_path / "b.mkv", identity_restorer)
+
+
+def test_the_grain_does_not_depend_on_the_parts_a_video_is_worked_on_in(
+    tmp_path, random_restorer, monkeypatch
+):
+    restorer = replace(random_restorer, blending=BlendSettings(grain=1.0))
+    times = tuple(range(0, 21600, 3600))
+    source = tmp_path / "a.mkv"
+    noisy = np.random.default_rng(0)
+    with av.open(str(source), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv444p"
+        for i, _ in enumerate(times):
+            samples = noisy.normal(frame_samples(i), 12).clip(0, 255).astype(np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(samples, "rgb24")))
+        output.mux(stream.encode(None))
+    encoding = VideoEncoding(VideoCodec.FFV1)
+    results = []
+    for n_frames in (2, 6):
+        monkeypatch.setattr(videos_module, "_CHUNK_FRAMES", n_frames)
+        restore_video(source, tmp_path / "b.mkv", restorer, encoding=encoding)
+        results.append([frame.to_ndarray() for frame in read_frames(tmp_path / "b.mkv")])
+    for parts, whole in zip(*results, strict=True):
+        np.testing.assert_array_equal(parts, whole)
 
 
 @pytest.mark.parametrize("phase", ["find", "restore"])
