@@ -83,8 +83,8 @@ def _add_low_pass(base: Tensor, crop: Tensor, sigma: float, strength: float, out
         expand = _gaussian_matrix(size, grid_size, size, half).to(base)  # [S, K]
         coarse = torch.zeros(len(base), grid_size, size, dtype=base.dtype, device=base.device)
         # Some rows at a time: their difference stays in a CPU's caches.
-        bands = (tensor.split(_BAND_ROWS, dim=-2) for tensor in (crop, base))
-        for rows, of_crop, of_base in zip(reduce.T.split(_BAND_ROWS), *bands, strict=True):
+        bands = (torch.split(crops, _BAND_ROWS, dim=-2) for crops in (crop, base))
+        for rows, of_crop, of_base in zip(torch.split(reduce.T, _BAND_ROWS), *bands, strict=True):
             coarse.baddbmm_(rows.T.expand(len(base), -1, -1), of_crop - of_base)
         coarse = coarse @ reduce.T
     rows = expand @ coarse

@@ -248,7 +248,7 @@ def _average_samples(source: Tensor, grid: Tensor, n_samples: int, out: Tensor) 
         n_samples: Along each axis of a pixel.
         out: (C, h, w).
     """
-    _, height, width = out.shape
+    channels, height, width = out.shape
     if not height or not width:
         return
     # On a CPU, threads share the work by images, so the rows are dealt out to several.
@@ -261,5 +261,5 @@ def _average_samples(source: Tensor, grid: Tensor, n_samples: int, out: Tensor) 
         align_corners=False,
     )
     averaged = F.avg_pool2d(sampled, n_samples) if n_samples > 1 else sampled
-    dealt = out.unflatten(1, (n_images, height // n_images))
+    dealt = out.view(channels, n_images, height // n_images, width)
     dealt.copy_(averaged.transpose(0, 1))

@@ -47,8 +47,10 @@ def fill_network(network: GpenGenerator, published: Mapping[str, Tensor]) -> Non
     def fill_turned(name: str, source: Tensor, factor: Tensor) -> None:
         """Likewise from (O, I, k * k) to (I, O, k, k), by a factor on each of O."""
         out = _rows_of_channels(unfilled.pop(name))
-        parts = (source.split(_FILTERS_AT_ONCE), factor.split(_FILTERS_AT_ONCE))
-        for part, of_part, turned in zip(*parts, out.split(_FILTERS_AT_ONCE, dim=2), strict=True):
+        parts = (torch.split(values, _FILTERS_AT_ONCE) for values in (source, factor))
+        for part, of_part, turned in zip(
+            *parts, torch.split(out, _FILTERS_AT_ONCE, dim=2), strict=True
+        ):
             torch.mul(part.float().permute(1, 2, 0), of_part, out=turned)
 
     def linear(name: str, source: str, learning_rate: float = 1.0, scale: float = 1.0) -> None:

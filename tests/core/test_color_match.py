@@ -226,3 +226,10 @@ def test_a_mask_of_the_sampled_pixels_alone_gives_the_same(size):
     sampled = masks[:, ::stride, ::stride]
     whole = color_match.match_color(restored, reference, masks, 1.0)
     assert torch.equal(color_match.match_color(restored, reference, sampled, 1.0), whole)
+
+
+def test_the_result_can_be_written_over_the_restoration(face):
+    cast = gained(face, GAINS["warm"])
+    expected = match_color(cast, face, None, 1.0)
+    assert match_color(cast, face, None, 1.0, out=cast) is cast
+    assert torch.equal(cast, expected)

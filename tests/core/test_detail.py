@@ -107,3 +107,10 @@ def test_each_face_of_a_batch_is_handled_alone():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(TensorSpecError, match="expected restored and original"):
         blend_detail(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 9, 9), 0.1, 1.0)
+
+
+def test_the_result_can_be_written_over_the_restoration():
+    restored, original = noise(300)[None], noise(300, 1)[None]
+    expected = blend_detail(restored, original, 0.1, 0.7)
+    assert blend_detail(restored, original, 0.1, 0.7, out=restored) is restored
+    torch.testing.assert_close(restored, expected, rtol=0, atol=1e-6)

@@ -87,6 +87,19 @@ def test_warp_in_bands_equals_warp_at_once(monkeypatch):
     torch.testing.assert_close(warp(image, matrix, 40, 30), at_once, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [0.4, 2.3])
+def test_warp_is_the_same_wherever_it_is_needed(scale, monkeypatch):
+    monkeypatch.setattr("gpen_core.blending.resampling._CPU_SAMPLES_AT_ONCE", 2000)
+    image, matrix = noise(100), similarity(scale, 10, (10.0, 5.0))
+    y, x = torch.meshgrid(torch.arange(40), torch.arange(30), indexing="ij")
+    needed = ((y - 22).square() + (x - 12).square() < 100).float()
+    part = warp(image, matrix, 40, 30, needed=needed)
+    shown = needed > 0
+    torch.testing.assert_close(part[:, shown], warp(image, matrix, 40, 30)[:, shown])
+    assert not part[:, :, 23:].any()  # nothing there was computed
+    assert not warp(image, matrix, 40, 30, needed=torch.zeros(40, 30)).any()
+
+
 def test_warp_beyond_the_border_goes_on_as_the_border():
     image = noise(8)
     far = warp(image, similarity(1, 0, (1000.0, 3.0)), 2, 2)
