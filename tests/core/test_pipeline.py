@@ -53,6 +53,29 @@ def test_the_input_is_not_modified(random_network):
     assert torch.equal(images, before)
 
 
+@pytest.mark.parametrize("fine_grain", gpen_core.FineGrain)
+def test_crops_that_are_pasted_are_not_modified(fine_grain):
+    images, faces = batch(), faces_at(*PLACES)
+    crops = gpen_core.crop_faces(images, faces, 128).flip(-1)
+    given = crops.clone()
+    settings = gpen_core.BlendSettings(color=1.0, detail=0.5, grain=1.0, fine_grain=fine_grain)
+    gpen_core.paste_faces(images, faces, crops, settings=settings)
+    assert torch.equal(crops, given)
+
+
+def test_crops_that_are_kept_are_those_of_the_network_alone(random_network):
+    images, faces = batch(), faces_at(*PLACES)
+    settings = gpen_core.BlendSettings(color=1.0, detail=0.5, grain=1.0)
+    result = gpen_core.restore_faces(
+        images, random_network, faces, settings=settings, keep_crops=True
+    )
+    crops = gpen_core.crop_faces(images, faces, 256)
+    torch.testing.assert_close(result.crops, crops, rtol=0, atol=0)
+    expected = random_network(crops * 2 - 1) / 2 + 0.5
+    torch.testing.assert_close(result.restored_crops, expected.clamp(0, 1), rtol=0, atol=1e-4)
+    assert expected.min() < -0.01  # so that it matters whether they are brought into range
+
+
 def test_no_faces_give_back_the_images(random_network):
     images = batch()
     result = gpen_core.restore_faces(images, random_network, Faces.empty(), keep_crops=True)
