@@ -134,12 +134,28 @@ def test_run_keeps_one_cache_of_graphs_for_each_network(network):
     assert acceleration._graphs[network] is cache
 
 
-def test_run_goes_on_eagerly_where_capturing_fails_and_says_so_once(monkeypatch, network, caplog):
-    monkeypatch.setattr(GraphCache, "run", raise_error(GraphCaptureError("CUDA graph: busy")))
+def test_run_goes_on_eagerly_where_capturing_fails_and_never_tries_again(
+    monkeypatch, network, caplog
+):
+    tries = []
+
+    def capture(*arguments):
+        tries.append(arguments)
+        raise GraphCaptureError("CUDA graph: busy")
+
+    monkeypatch.setattr(GraphCache, "run", capture)
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             assert run(network, lambda x: "eager", on_cuda()) == "eager"
     assert caplog.text.count("CUDA graphs are not used: CUDA graph: busy.") == 1
+    assert len(tries) == 1
+
+
+def test_what_two_threads_find_out_at_once_is_said_once(caplog):
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            acceleration._give_up_graphs(GraphCaptureError("CUDA graph: busy"))
+    assert len(caplog.records) == 1
 
 
 def test_run_goes_on_eagerly_where_a_kernel_fails_on_first_use(monkeypatch, network, caplog):
@@ -159,8 +175,24 @@ def test_run_goes_on_eagerly_where_a_kernel_fails_on_first_use(monkeypatch, netw
 
 def test_run_passes_errors_on_that_are_not_the_kernels_fault(monkeypatch, network):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
+    tries = []
+
+    def forward(crops):
+        tries.append(crops)
+        raise ValueError("broken")
+
     with pytest.raises(ValueError, match="broken"):
-        run(network, raise_error(ValueError("broken")), on_cuda())
+        run(network, forward, on_cuda())
+    assert len(tries) == 1
+
+
+def test_check_kernels_without_memory_to_try_them_finds_nothing_out(monkeypatch):
+    out_of_memory = torch.cuda.OutOfMemoryError("out of memory")
+    monkeypatch.setattr(acceleration, "_compare_with_twins", raise_error(out_of_memory))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        check_kernels(DEVICE, torch.float16)
+    monkeypatch.setattr(acceleration, "_compare_with_twins", lambda device, dtype: None)
+    assert check_kernels(DEVICE, torch.float16)
 
 
 def test_run_out_of_memory_frees_the_graphs_and_tries_again(monkeypatch, network):
