@@ -218,7 +218,8 @@ class GpenBlendSwap(io.ComfyNode):
                 check_interrupt=check_interrupt,
             )
         seconds = time.monotonic() - started
-        text = _describe(model, len(result.faces), len(faces), len(images), seconds)
+        used = model if influences["restore"] else None
+        text = _describe(used, len(result.faces), len(faces), len(images), seconds)
         blended = result.images
         dropped = sorted(set(range(len(originals))) - set(frames))
         if dropped:
@@ -351,7 +352,7 @@ def _masks_of_frames(
 
 
 def _describe(
-    model: HostedModel, n_swapped: int, n_faces: int, n_images: int, seconds: float
+    model: HostedModel | None, n_swapped: int, n_faces: int, n_images: int, seconds: float
 ) -> str:
     if not n_faces:
         return "No face found in the swapped image: nothing is changed. Lower the threshold."
@@ -360,6 +361,8 @@ def _describe(
         return f"The swap {none} {count_text(n_faces, n_images)}: it stays as it is."
     of = "" if n_swapped == n_faces else f", of {n_faces} found,"
     faces = count_text(n_swapped, n_images).replace("face", "swapped face", 1)
+    if model is None:
+        return f"Blended {faces}{of} in {seconds:.1f} s. Nothing was restored: restore is 0."
     undone = "Nothing was restored, only blended:"
     return restored_text(model, faces + of, seconds, undone=undone)
 

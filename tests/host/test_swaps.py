@@ -159,6 +159,9 @@ def test_with_all_influences_off_the_swap_is_untouched(comfy, solvay_name, sourc
     result = comfy.run(swap_graph(solvay_name, source_name, **influences))
     (swapped,), (blended,) = (pictures(comfy, result, node) for node in ("save_swapped", "save"))
     np.testing.assert_array_equal(blended, swapped)
+    (text,) = result.texts("blend")
+    assert text.startswith("Blended ")
+    assert text.endswith(" s. Nothing was restored: restore is 0.")
 
 
 def test_switched_off_reactor_passes_the_image_through(comfy, solvay, solvay_name, source_name):
