@@ -177,7 +177,7 @@ def _ours(contender: Contender, crops: Tensor) -> _TorchRun:
 
 def _compiled(contender: Contender, crops: Tensor) -> _TorchRun:
     run = _ours(contender, crops)
-    return _TorchRun(torch.compile(run.network), run.crops)
+    return _TorchRun(torch.compile(run.network, dynamic=False), run.crops)
 
 
 def _plain(contender: Contender, crops: Tensor) -> _TorchRun:
