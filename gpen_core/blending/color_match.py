@@ -139,7 +139,9 @@ def _rgb_to_roots(colors: Tensor) -> Tensor:
     # The power of what is above the knee, and the slope of what is below it: no choosing between.
     bright = _power_(colors.clamp(_KNEE, 1).add_(_OFFSET).mul_(1 / (1 + _OFFSET)), _POWER)
     dark = colors.clamp(0, _KNEE).sub_(_KNEE)
-    return _power_(_mix(_RGB_TO_LMS, bright.add_(dark, alpha=1 / _SLOPE)), 1 / 3)
+    # Rounding must not leave less than black.
+    linear = bright.add_(dark, alpha=1 / _SLOPE).clamp_min_(0)
+    return _power_(_mix(_RGB_TO_LMS, linear), 1 / 3)
 
 
 def _roots_to_rgb(roots: Tensor) -> Tensor:

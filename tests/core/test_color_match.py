@@ -76,6 +76,13 @@ def test_oklab_goes_to_black_and_white_and_back():
     torch.testing.assert_close(oklab_to_rgb(lab), colors, rtol=0, atol=1e-5)
     assert lab[1:].abs().max() < 1e-6
     assert float(lab[0, 0, -1]) == pytest.approx(1, abs=1e-6)
+    assert float(lab[0, 0, 0]) == pytest.approx(0, abs=2e-3)  # 8e-9 of white's light
+
+
+def test_black_is_a_colour_however_a_device_rounds_powers(monkeypatch):
+    power = color_match._power_
+    monkeypatch.setattr(color_match, "_power_", lambda x, p: power(x, p) * (1 - 1e-5))
+    assert rgb_to_oklab(torch.zeros(3, 1, 1)).isfinite().all()
 
 
 @pytest.mark.parametrize("name", GAINS)
