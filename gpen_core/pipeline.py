@@ -250,8 +250,8 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
             f"network: expected finite pixels, got NaN or infinity in {model.dtype}. "
             "Load the model with dtype fp32; if that fails too, the checkpoint is damaged."
         )
-    half = torch.tensor(0.5)  # on the CPU it goes to any device with the call
-    return torch.add(half, restored, alpha=0.5, out=restored).clamp_(0, 1)
+    middle = torch.tensor(0.5)  # on the CPU it goes to any device with the call
+    return torch.add(middle, restored, alpha=0.5, out=restored).clamp_(0, 1)
 
 
 def _process(
