@@ -72,11 +72,11 @@ def test_a_page_starts_with_the_name_of_the_node_as_it_is_shown(schema_of, page)
 
 
 @every_page
-def test_the_links_of_a_page_lead_to_pages_that_are_there(page):
-    links = re.findall(r"[^!]\[[^]]+\]\(([^):]+)\)", page.read_text("utf-8"))
-    assert set(links) - {page.name}
-    for link in links:
-        assert (PAGES / link).is_file(), link
+def test_the_links_of_a_page_lead_out_of_it(page):
+    """Front ends of ComfyUI 0.3.75 take a link to another page for one of the server's own."""
+    links = re.findall(r"[^!]\[[^]]+\]\(([^)]+)\)", page.read_text("utf-8"))
+    assert links
+    assert all(link.startswith("https://") for link in links)
 
 
 @every_page
