@@ -146,7 +146,7 @@ def warp(
         n_blocks = math.floor(scale / reduction + _ROUNDING)
         n_samples = min(max(n_blocks + 1, _MIN_SAMPLES), _MAX_SAMPLES)
     # What grid_sample calls -1 and 1 are the borders of the image.
-    matrix *= 2 / torch.tensor([[source.shape[2]], [source.shape[1]]])
+    matrix *= 2 / torch.tensor([[source.shape[2]], [source.shape[1]]], dtype=matrix.dtype)
     matrix[:, 2] -= 1
     n_at_once = _CPU_SAMPLES_AT_ONCE if source.device.type == "cpu" else _MAX_SAMPLES_AT_ONCE
     band = max(1, n_at_once // (width * n_samples**2))
