@@ -137,20 +137,14 @@ def ensure_detector() -> None:
     Raises:
         DemoError: It is not there and cannot be downloaded.
     """
-    folders = models_folders()
-    if find_detector(folders) is not None:
+    if find_detector(models_folders()) is not None:
         return
     print(f"Downloading {DETECTOR.filename} (2 MB) ...", flush=True)
     try:
         fetch(DETECTOR, DETECTION_FOLDER)
     except DownloadError as error:
-        searched = " or ".join(
-            str(folder / DETECTION_FOLDER) for folder in dict.fromkeys([*folders, DOWNLOAD_FOLDER])
-        )
         raise DemoError(
-            f"face detector: expected {DETECTOR.filename} in {searched}, got none ({error}). "
-            f"Download {DETECTOR.url} into {DOWNLOAD_FOLDER / DETECTION_FOLDER}, or name a ComfyUI "
-            "models folder that has it in GPEN_MODELS_DIR."
+            f"{error} Or name a ComfyUI models folder that has it in GPEN_MODELS_DIR."
         ) from error
 
 
