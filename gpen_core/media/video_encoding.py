@@ -152,8 +152,7 @@ def add_encoder(
         size: Height and width of the frames in pixels.
 
     Raises:
-        MediaError: The container does not hold the codec, or the frames are turned and this PyAV
-            cannot say so in the file.
+        MediaError: The container does not hold the codec.
     """
     quality = DEFAULT_CRF.get(codec, 0) if encoding.crf is None else encoding.crf
     options = {} if codec in (VideoCodec.MPEG4, VideoCodec.FFV1) else {"crf": f"{quality:g}"}
@@ -185,11 +184,6 @@ def add_encoder(
         context.max_b_frames = 0  # AVI cannot say when frames are shown, only their order
     matrix = display_matrix(first)
     if matrix is not None:
-        if not hasattr(stream, "set_display_matrix"):
-            raise MediaError(
-                f"{source.container.name}: expected frames that are stored upright, got turned "
-                "ones, which need PyAV 18. Run: pip install --upgrade av"
-            )
         stream.set_display_matrix(matrix)
     return stream
 

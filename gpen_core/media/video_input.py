@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from av.video.stream import VideoStream
 
 from ..errors import MediaError
 
+_ROUNDING_S = Fraction(1, 100)  # of times in a file, less than a frame takes
+MIN_PYAV = 18  # older ones lack colours, chapters, attachments or turns
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
     ".wmv", ".flv", ".3gp",
@@ -29,8 +30,13 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and choose the stream of pictures that is not a cover.
 
     Raises:
-        MediaError: It cannot be opened, or has no such stream.
+        MediaError: It cannot be opened, or has no such stream, or PyAV is too old.
     """
+    if int(av.__version__.partition(".")[0]) < MIN_PYAV:
+        raise MediaError(
+            f"{path.name}: expected PyAV {MIN_PYAV} or newer for videos, got {av.__version__}. "
+            "Run: pip install --upgrade av"
+        )
     try:
         container = av.open(str(path), "r")
     except av.FFmpegError as error:
@@ -71,7 +77,8 @@ def read_video(
                 if packet.size:
                     yield packet
                 continue
-            seen.n_packets += packet.size > 0
+            if packet.size:
+                seen.add_packet(packet)
             for frame in video.decode(packet if packet.size else None):
                 if packet.is_corrupt or frame.is_corrupt:
                     raise _damaged(name, seen.n_frames, "marked as damaged")
@@ -82,7 +89,7 @@ def read_video(
                         f"{(frame.width, frame.height, frame.format.name)} from frame "
                         f"{seen.n_frames} on. Cut the video there."
                     )
-                seen.add(frame)
+                seen.n_frames += 1
                 yield frame
     except av.FFmpegError as error:
         raise _damaged(name, seen.n_frames, str(error)) from error
@@ -93,10 +100,11 @@ def read_video(
     if seen.n_packets < n_announced:
         reason = f"{n_announced} frames announced, {seen.n_packets} there"
         raise _damaged(name, seen.n_frames, reason)
-    announced_end, end = _announced_end(video), seen.end(video)
-    if announced_end > end:
-        reason = f"{float(announced_end):.2f} s announced, {float(end):.2f} there"
-        raise _damaged(name, seen.n_frames, reason)
+    if seen.end is not None and video.time_base is not None:
+        announced_end, end = _announced_end(video), seen.end * video.time_base
+        if announced_end > end + _ROUNDING_S:
+            reason = f"{float(announced_end):.2f} s announced, {float(end):.2f} there"
+            raise _damaged(name, seen.n_frames, reason)
 
 
 @dataclass
@@ -105,24 +113,16 @@ class _Seen:
 
     n_packets: int = 0
     n_frames: int = 0
-    first: int | None = None
-    last: int | None = None
-    duration: int = 0
+    end: int | None = 0
+    """When the last packet ends, in units of the time base; None if packets do not say."""
 
-    def add(self, frame: av.VideoFrame) -> None:
-        """Count a frame."""
-        self.n_frames += 1
-        self.duration = frame.duration
-        if frame.pts is not None:
-            self.last = frame.pts
-            self.first = frame.pts if self.first is None else self.first
-
-    def end(self, video: VideoStream) -> Fraction | float:
-        """When the last frame ends at the latest, in seconds; infinity without any times."""
-        if self.first is None or self.last is None or video.time_base is None:
-            return math.inf
-        interval = Fraction(self.last - self.first, max(self.n_frames - 1, 1))
-        return (self.last + max(interval, Fraction(self.duration)) + interval / 2) * video.time_base
+    def add_packet(self, packet: Packet[Stream]) -> None:
+        """Count a packet."""
+        self.n_packets += 1
+        if self.end is not None and packet.pts is not None and packet.duration:
+            self.end = max(self.end, packet.pts + packet.duration)
+        else:
+            self.end = None
 
 
 def _announced_end(video: VideoStream) -> Fraction:

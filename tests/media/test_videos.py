@@ -393,6 +393,13 @@ def test_a_video_with_alpha_is_refused(tmp_path, identity_restorer):
         restore_video(source, tmp_path / "b.mkv", identity_restorer)
 
 
+def test_an_old_pyav_is_named_with_the_remedy(tmp_path, identity_restorer, monkeypatch):
+    source = write_video(tmp_path / "a.mkv")
+    monkeypatch.setattr(av, "__version__", "17.1.0")
+    with pytest.raises(MediaError, match=r"PyAV 18 or newer.*got 17\.1\.0.*--upgrade av"):
+        restore_video(source, tmp_path / "b.mkv", identity_restorer)
+
+
 def test_a_sound_file_is_no_video(tmp_path, identity_restorer):
     with av.open(str(tmp_path / "a.mp4"), "w") as output:
         stream = output.add_stream("aac", rate=8000)
