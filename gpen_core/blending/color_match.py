@@ -83,7 +83,8 @@ def match_color(
         out: Where to write the result, of the same shape; may be ``restored``. New if None.
 
     Returns:
-        Same shape, dtype and device, in [0, 1]; ``restored`` itself with ``strength=0``.
+        Same shape, dtype and device, in [0, 1]; with ``strength=0`` ``restored`` itself, and
+        nothing is written to ``out``.
 
     Raises:
         TensorSpecError: A shape does not fit.

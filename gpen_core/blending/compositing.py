@@ -100,11 +100,10 @@ class Compositor:
         weight = mask * (1 + _CENTRE_MARGIN - off_centre).square()
 
         to_crop = shift_target(image_to_crop, region)
-        if settings.fine_grain is FineGrain.KEEP:
-            change = torch.sub(after, before, out=before)
-            change = warp(change, to_crop, region.height, region.width, needed=mask)
-        else:
-            change = warp(after, to_crop, region.height, region.width, needed=mask)
+        is_kept = settings.fine_grain is FineGrain.KEEP
+        source = torch.sub(after, before, out=before) if is_kept else after
+        change = warp(source, to_crop, region.height, region.width, needed=mask)
+        if not is_kept:
             change -= region.of(self._image[:3]).to(change)
         device = self._image.device
         if noiseless is not None:

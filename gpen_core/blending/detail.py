@@ -19,7 +19,7 @@ _SIGMA_PER_WAVELENGTH = math.sqrt(math.log(2) / 2) / math.pi
 # Of the coarse grid, in sigmas of either Gaussian: at most exp(-(pi / 0.8)^2) = 2e-7 folds.
 _GRID_STEP = 0.8
 _SMALLEST_SIGMA_PX = 1e-2  # nothing of a neighbouring pixel is left
-_BAND_ROWS = 64
+_CPU_BAND_ROWS = 64
 _REACH = 6.0  # sigmas; beyond them a Gaussian is below float32's rounding
 
 
@@ -47,7 +47,8 @@ def blend_detail(
         out: Where to write the result, of the same shape; may be ``restored``. New if None.
 
     Returns:
-        Same shape, dtype and device, not clamped; ``restored`` itself with ``strength=0``.
+        Same shape, dtype and device, not clamped; with ``strength=0`` ``restored`` itself, and
+        nothing is written to ``out``.
 
     Raises:
         TensorSpecError: The shapes differ or the crops are not square.
@@ -59,37 +60,42 @@ def blend_detail(
         )
     if strength == 0:
         return restored
-    sigma = cutoff * restored.shape[-1] * _SIGMA_PER_WAVELENGTH
     if out is None:
         out = torch.empty_like(restored)
+    reduce, expand = _low_pass_matrices(
+        cutoff * restored.shape[-1] * _SIGMA_PER_WAVELENGTH, restored
+    )
     for base, crop, result in zip(restored, original, out, strict=True):
-        _add_low_pass(base, crop, sigma, strength, result)
+        coarse = crop - base if reduce is None else _reduced_difference(crop, base, reduce)
+        columns = expand.T.expand(len(base), -1, -1)
+        # The product and the sum in one pass.
+        torch.baddbmm(base, expand @ coarse, columns, alpha=strength, out=result)
     return out
 
 
-def _add_low_pass(base: Tensor, crop: Tensor, sigma: float, strength: float, out: Tensor) -> None:
-    """``base`` plus ``strength`` times a Gaussian of ``sigma`` pixels over ``crop - base``.
+def _low_pass_matrices(sigma: float, crops: Tensor) -> tuple[Tensor | None, Tensor]:
+    """A Gaussian of ``sigma`` pixels over crops: to a coarse grid, (K, S), and back, (S, K).
 
-    All (C, S, S). The Gaussian is mirrored at the border.
+    Only the second, then (S, S), where the grid would be as fine as the pixels.
     """
-    size = base.shape[-1]
+    size = crops.shape[-1]
     half = max(sigma, _SMALLEST_SIGMA_PX) / math.sqrt(2)
     grid_size = math.ceil(size / (half * _GRID_STEP))
     if grid_size >= size:
-        expand = _gaussian_matrix(size, size, size, half * math.sqrt(2)).to(base)
-        coarse = crop - base
-    else:
-        reduce = _gaussian_matrix(grid_size, size, size, half).to(base)  # [K, S]
-        expand = _gaussian_matrix(size, grid_size, size, half).to(base)  # [S, K]
-        coarse = torch.zeros(len(base), grid_size, size, dtype=base.dtype, device=base.device)
-        # Some rows at a time: their difference stays in a CPU's caches.
-        bands = (torch.split(crops, _BAND_ROWS, dim=-2) for crops in (crop, base))
-        for rows, of_crop, of_base in zip(torch.split(reduce.T, _BAND_ROWS), *bands, strict=True):
-            coarse.baddbmm_(rows.T.expand(len(base), -1, -1), of_crop - of_base)
-        coarse = coarse @ reduce.T
-    rows = expand @ coarse
-    # The product and the sum in one pass.
-    torch.baddbmm(base, rows, expand.T.expand(len(base), -1, -1), alpha=strength, out=out)
+        return None, _gaussian_matrix(size, size, size, half * math.sqrt(2)).to(crops)
+    reduce = _gaussian_matrix(grid_size, size, size, half).to(crops)
+    return reduce, _gaussian_matrix(size, grid_size, size, half).to(crops)
+
+
+def _reduced_difference(crop: Tensor, base: Tensor, reduce: Tensor) -> Tensor:
+    """``reduce @ (crop - base) @ reduce.T``, (C, K, K), of (C, S, S) by a (K, S) matrix."""
+    rows = base.new_zeros(len(base), len(reduce), base.shape[-1])
+    # Some rows at a time on a CPU: their difference stays in its caches.
+    n_rows = _CPU_BAND_ROWS if base.device.type == "cpu" else base.shape[-2]
+    bands = (torch.split(tensor, n_rows, dim=-2) for tensor in (reduce.T, crop, base))
+    for columns, of_crop, of_base in zip(*bands, strict=True):
+        rows.baddbmm_(columns.T.expand(len(base), -1, -1), of_crop - of_base)
+    return rows @ reduce.T
 
 
 def _gaussian_matrix(n_to: int, n_from: int, size: int, sigma: float) -> Tensor:

@@ -19,7 +19,7 @@ from .alignment import invert_affine, transform_points
 _BICUBIC_REACH = 2  # source pixels on each side of a sample
 # Whole blocks are averaged first, then samples: fewer than four blocks a target pixel would show
 # the blocks' own grid. More samples than blocks along each axis, and at least three, bring the
-# average of white noise, which has the most to alias, to 40 dB of the exact one.
+# average of white noise, which has the most to alias, to about 40 dB of the exact one.
 _MIN_BLOCKS = 4
 _MIN_SAMPLES = 3
 _MAX_SAMPLES = 16  # reached only by a target pixel larger than the whole source

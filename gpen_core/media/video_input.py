@@ -96,7 +96,7 @@ def read_video(
     if not seen.n_frames:
         raise MediaError(f"{name}: expected at least one frame, got none. Give another file.")
     # Of .mp4 and .mov the index says what there should be; a cut file has all of its index.
-    n_announced = len(getattr(video, "index_entries", ())) if "mp4" in container.format.name else 0
+    n_announced = len(video.index_entries) if "mp4" in container.format.name else 0
     if seen.n_packets < n_announced:
         reason = f"{n_announced} frames announced, {seen.n_packets} there"
         raise _damaged(name, seen.n_frames, reason)

@@ -221,7 +221,7 @@ def _blend_crops(
     after = before
     if settings.restore:
         restored = restore_crops(model, before)
-        restored = blend_detail(restored, before, settings.detail_size, settings.detail)
+        blend_detail(restored, before, settings.detail_size, settings.detail, out=restored)
         after = torch.lerp(before, restored, settings.restore)
     if settings.color:
         size = before.shape[-1]
