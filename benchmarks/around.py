@@ -124,6 +124,7 @@ def _around_table(options: argparse.Namespace) -> None:
     points = [[193.5, 95.6], [240.9, 91.4], [220.4, 118.6], [202.0, 146.3], [243.6, 142.6]]
     for factor in (1, 4):
         image = F.interpolate(astronaut, scale_factor=factor, mode="bicubic").clamp(0, 1)
+        image = image.contiguous(memory_format=torch.channels_last)  # as ComfyUI has them
         landmarks = torch.tensor([points]) * factor
         faces = gpen_core.Faces(
             image_index=torch.zeros(1, dtype=torch.int64),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .blending.alignment import Template
+from .blending.color_match import ColorMap, fit_color_maps, sample_stride
 from .blending.compositing import Compositor
-from .blending.finishing import finish_crops
+from .blending.face_mask import crop_mask
 from .blending.resampling import crop_image
 from .blending.settings import BlendSettings
 from .crop_plan import CropPlan, CropStore
@@ -22,8 +23,8 @@ from .validation import check_faces, check_images, check_masks, is_finite
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of faces done and their total."""
 CropCallback = Callable[[Tensor], None]
-"""Called with each crop as it will be pasted, to be looked at but not changed: (3, S, S) float32
-RGB in [0, 1] on the model's device."""
+"""Called with each restored crop, to be looked at but not changed: (3, S, S) float32 RGB in [0, 1]
+on the model's device."""
 InterruptCheck = Callable[[], None]
 """Called before each chunk of work; raises to stop it."""
 
@@ -293,8 +294,9 @@ def _process(
         if check_interrupt is not None:
             check_interrupt()
         crops = plan.crop(images, chunk, device)
-        restored = finish_crops(crops, restore(chunk, crops), settings)
-        for i, before, after in zip(chunk, crops, restored, strict=True):
+        restored = restore(chunk, crops)
+        color_maps = _fit_colors(crops, restored, settings)
+        for i, before, after, color_map in zip(chunk, crops, restored, color_maps, strict=True):
             if on_crop is not None:
                 on_crop(after)
             if plan.image_index[i] != open_image:
@@ -310,13 +312,24 @@ def _process(
             if canvas is not None:
                 # On an enlarged canvas the face is sharper or softer than the crop was.
                 before = crop_image(base[open_image, :3], canvas_to_crop, size, device)
-            compositor.add(before, after, canvas_to_crop)
+            compositor.add(before, after, canvas_to_crop, color_map=color_map)
             done += 1
             if on_progress is not None:
                 on_progress(done, len(faces))
     if compositor is not None:
         compositor.finish()
     return RestoreResult(painted, masks)
+
+
+def _fit_colors(
+    before: Tensor, after: Tensor, settings: BlendSettings
+) -> Sequence[ColorMap | None]:
+    """What gives restored crops the colours of the crops they were made from, for each of them."""
+    if settings.color == 0:
+        return [None] * len(after)
+    size = after.shape[-1]
+    weights = crop_mask(size, settings, after.device, sample_stride(size))  # what will be pasted
+    return fit_color_maps(after, before, weights.expand(len(after), -1, -1), settings.color)
 
 
 def _canvas_scale(images: Tensor, canvas: Tensor) -> Tensor:

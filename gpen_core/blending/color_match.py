@@ -17,6 +17,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +60,32 @@ _MAX_GAIN = 3.0  # so that noise of a nearly grey restoration does not turn into
 _SMALLEST_WEIGHT = 1e-6  # of a cell; of a face without any weight all moments are 0, so it stays
 
 
+@dataclass(frozen=True)
+class ColorMap:
+    """An affine map of colours in Oklab."""
+
+    gains: Tensor
+    """(3, 3) float64 on the CPU, between cube roots of the cone responses."""
+    offsets: Tensor
+    """(3,) likewise."""
+
+    def apply(self, colors: Tensor, out: Tensor) -> None:
+        """Map (3, H, W) floating RGB, sRGB-encoded, clamped to [0, 1].
+
+        Args:
+            colors: What is mapped.
+            out: Where to write the result, in [0, 1], of the same shape; may be ``colors``.
+        """
+        # Some rows at a time: that bounds the memory, and on a CPU they stay in its caches.
+        n_pixels = _CPU_PIXELS if colors.device.type == "cpu" else colors[0].numel()
+        n_rows = max(1, n_pixels // max(1, colors.shape[-1]))
+        bands = (torch.split(pixels, n_rows, dim=1) for pixels in (colors, out))
+        for source, target in zip(*bands, strict=True):
+            # Channels that come last would be read with gaps.
+            roots = _mix(self.gains, _rgb_to_roots(source.contiguous()))
+            target.copy_(_roots_to_rgb(roots.add_(self.offsets[:, None, None].to(roots))))
+
+
 def match_color(
     restored: Tensor,
     reference: Tensor,
@@ -66,9 +93,32 @@ def match_color(
     strength: float,
     *,
     same_face: bool = True,
-    out: Tensor | None = None,
 ) -> Tensor:
     """Move the colours of restored crops to those of the originals.
+
+    The arguments and errors are those of ``fit_color_maps``.
+
+    Returns:
+        (N, 3, S, S) float32 in [0, 1]; with ``strength=0`` ``restored`` itself.
+    """
+    maps = fit_color_maps(restored, reference, masks, strength, same_face=same_face)
+    if strength == 0:
+        return restored
+    matched = torch.empty_like(restored)
+    for color_map, colors, out in zip(maps, restored, matched, strict=True):
+        color_map.apply(colors, out=out)
+    return matched
+
+
+def fit_color_maps(
+    restored: Tensor,
+    reference: Tensor,
+    masks: Tensor | None,
+    strength: float,
+    *,
+    same_face: bool = True,
+) -> list[ColorMap]:
+    """Find what moves the colours of restored crops to those of the originals.
 
     Args:
         restored: (N, 3, S, S) float32, RGB, sRGB-encoded, in [0, 1].
@@ -80,18 +130,16 @@ def match_color(
         strength: Share of the way in Oklab, 0 (off) to 1.
         same_face: The crops show the same face, so that pixels which differ are left out. False:
             another person's in the same place, whose pixels are comparable only as a whole.
-        out: Where to write the result, of the same shape; may be ``restored``. New if None.
 
     Returns:
-        Same shape, dtype and device, in [0, 1]; with ``strength=0`` ``restored`` itself, and
-        nothing is written to ``out``.
+        The maps of the N faces.
 
     Raises:
         TensorSpecError: A shape does not fit.
     """
     _check(restored, reference, masks)
-    if strength == 0 or not len(restored):
-        return restored
+    if not len(restored):
+        return []
     stride = sample_stride(restored.shape[-1])
     sampled = restored[:, 0, ::stride, ::stride]
     if masks is None:
@@ -108,16 +156,7 @@ def match_color(
     identity = torch.eye(3, dtype=torch.float64)
     gains = _LAB_TO_ROOTS @ (identity + strength * (gains - identity)) @ _ROOTS_TO_LAB
     offsets = strength * offsets @ _LAB_TO_ROOTS.T
-    matched = torch.empty_like(restored) if out is None else out
-    # Some rows at a time: that bounds the memory, and on a CPU they stay in its caches.
-    n_pixels = _CPU_PIXELS if restored.device.type == "cpu" else restored[0, 0].numel()
-    n_rows = max(1, n_pixels // restored.shape[-1])
-    for i in range(len(restored)):
-        bands = (torch.split(crops[i], n_rows, dim=1) for crops in (restored, matched))
-        for source, target in zip(*bands, strict=True):
-            roots = _mix(gains[i], _rgb_to_roots(source))
-            target.copy_(_roots_to_rgb(roots.add_(offsets[i, :, None, None].to(roots))))
-    return matched
+    return [ColorMap(*both) for both in zip(gains, offsets, strict=True)]
 
 
 def sample_stride(size: int) -> int:

@@ -2,17 +2,23 @@
 
 What is added to an image is what the network changed: the restored crop less the crop as it was,
 resampled to the image's pixels. So what the network leaves alone stays as it was, to the bit, and
-a resampled copy never stands in for the original.
+a resampled copy never stands in for the original. Colour and coarse structure are brought closer
+to the image in its own pixels too: a crop of a large network has many times as many, and a map of
+single colours and a blur give the same before resampling and after it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from .alignment import invert_affine
+from .color_match import ColorMap
+from .detail import remove_coarse_
 from .face_mask import shape_mask
 from .grain import match_grain
 from .resampling import Region, footprint, pixel_centres, shift_target, warp, warp_mask
@@ -28,8 +34,15 @@ class _Patch:
     region: Region
     change: Tensor  # [3, h, w]
     mask: Tensor  # [h, w]
-    weight: Tensor  # [h, w], the mask times the nearness to the middle of the face
+    image_to_unit: Tensor  # [2, 3] float64 on the CPU, to fractions of the crop
     noiseless: Tensor | None  # [h, w], how much of the noise is gone; as pasted if None
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """The mask times the nearness to the middle of the face, (h, w)."""
+        points = pixel_centres(self.region, self.image_to_unit, self.mask.device)
+        off_centre = (2 * points - 1).abs().amax(dim=-1).clamp_max(1)
+        return self.mask * (1 + _CENTRE_MARGIN - off_centre).square()
 
 
 class Compositor:
@@ -73,6 +86,7 @@ class Compositor:
         image_to_crop: Tensor,
         crop_mask: Tensor | None = None,
         noiseless: Tensor | None = None,
+        color_map: ColorMap | None = None,
     ) -> None:
         """Resample the change of one face to the image's pixels and keep it.
 
@@ -83,34 +97,43 @@ class Compositor:
             crop_mask: (K, K) floating in [0, 1] over the crop, of any resolution: the face is
                 pasted no stronger than this.
             noiseless: (L, L) likewise: where of what is pasted grain is missing. None: all over.
+            color_map: What the colours of the pasted face go through. None: they stay.
         """
         size = after.shape[-1]
         height, width = self._image.shape[-2:]
-        region = footprint(invert_affine(image_to_crop), size, (height, width))
+        crop_to_image = invert_affine(image_to_crop)
+        region = footprint(crop_to_image, size, (height, width))
         if not region.height or not region.width:
             return
-        points = pixel_centres(region, image_to_crop, after.device) / size
+        image_to_unit = image_to_crop / size
+        points = pixel_centres(region, image_to_unit, after.device)
         settings = self._settings
         mask = shape_mask(points, settings.shape, settings.padding, settings.feather)
         if self._user_mask is not None:
             mask = torch.minimum(mask, region.of(self._user_mask).to(mask))
         if crop_mask is not None:
             mask = torch.minimum(mask, warp_mask(crop_mask, size, image_to_crop, region).to(mask))
-        off_centre = (2 * points - 1).abs().amax(dim=-1).clamp_max(1)
-        weight = mask * (1 + _CENTRE_MARGIN - off_centre).square()
 
         to_crop = shift_target(image_to_crop, region)
         is_kept = settings.fine_grain is FineGrain.KEEP
         source = torch.sub(after, before, out=before) if is_kept else after
-        change = warp(source, to_crop, region.height, region.width, needed=mask)
-        if not is_kept:
-            change -= region.of(self._image[:3]).to(change)
+        needed = None if settings.detail > 0 else mask  # the low-pass looks beyond the mask
+        change = warp(source, to_crop, region.height, region.width, needed)
+        if not is_kept or color_map is not None:
+            original = region.of(self._image[:3]).to(change)
+            pasted = change.add_(original) if is_kept else change
+            if color_map is not None:
+                color_map.apply(pasted, out=pasted)
+            change = pasted.sub_(original)
+        if settings.detail > 0:
+            scale = math.sqrt(abs(float(torch.linalg.det(crop_to_image[:, :2]))))
+            remove_coarse_(change, settings.detail_size * size * scale, settings.detail)
         device = self._image.device
         if noiseless is not None:
             noiseless = warp_mask(noiseless, size, image_to_crop, region).to(mask)
             noiseless = torch.minimum(noiseless, mask).to(device)
         self._patches.append(
-            _Patch(region, change.to(device), mask.to(device), weight.to(device), noiseless)
+            _Patch(region, change.to(device), mask.to(device), image_to_unit, noiseless)
         )
 
     def finish(self) -> None:
@@ -152,17 +175,19 @@ class Compositor:
 
     def _share(self, patch: _Patch) -> tuple[Tensor, Tensor]:
         """The factor on a patch's change, and the mask of all faces over its region."""
-        mask, total = patch.mask, patch.weight
-        for other in self._patches:
-            shared = patch.region.intersection(other.region)
-            if other is patch or not shared.height or not shared.width:
-                continue
-            if total is patch.weight:
-                mask, total = mask.clone(), total.clone()
+        others = [
+            (other, shared)
+            for other in self._patches
+            if other is not patch
+            and (shared := patch.region.intersection(other.region)).height
+            and shared.width
+        ]
+        if not others:
+            return patch.mask * self._settings.blend, patch.mask
+        mask, total = patch.mask.clone(), patch.weight.clone()
+        for other, shared in others:
             here, there = shared.relative_to(patch.region), shared.relative_to(other.region)
             here.of(total).add_(there.of(other.weight))
             here.of(mask).copy_(torch.maximum(here.of(mask), there.of(other.mask)))
-        if total is patch.weight:  # alone
-            return mask * self._settings.blend, mask
         tiny = torch.finfo(total.dtype).tiny
         return patch.weight / total.clamp_min(tiny) * mask * self._settings.blend, mask

@@ -131,9 +131,12 @@ def warp(
             0. None: everywhere.
 
     Returns:
-        (C, height, width), dtype and device of ``source``. Bicubic interpolation may overshoot the
-        range of the source.
+        (C, height, width); dtype, device and memory order of ``source``, in which channels may come
+        last. Bicubic interpolation may overshoot the range of the source.
     """
+    target = _empty_like(source, height, width)
+    if needed is not None:
+        target.zero_()
     matrix = target_to_source.clone()
     scale = math.sqrt(abs(float(torch.linalg.det(matrix[:, :2]))))  # source pixels a target pixel
     largest = max(source.shape[-2:])
@@ -152,8 +155,6 @@ def warp(
     band = max(1, n_at_once // (width * n_samples**2))
     if band > _DEALT_TO:
         band -= band % _DEALT_TO
-    size = (source.shape[0], height, width)
-    target = source.new_empty(size) if needed is None else source.new_zeros(size)
     for top in range(0, height, band):
         region = Region(top, min(top + band, height), 0, width)
         if needed is not None and source.device.type == "cpu":  # elsewhere asking takes longer
@@ -163,6 +164,13 @@ def warp(
         )
         _average_samples(source, grid, n_samples, out=region.of(target))
     return target
+
+
+def _empty_like(source: Tensor, height: int, width: int) -> Tensor:
+    """Room for an image of the channels, dtype, device and memory order of ``source``."""
+    size = (1, source.shape[0], height, width)
+    order = torch.channels_last if source.stride(0) == 1 else torch.contiguous_format
+    return torch.empty(size, dtype=source.dtype, device=source.device, memory_format=order)[0]
 
 
 def _needed_columns(region: Region, needed: Tensor) -> Region:
@@ -248,7 +256,7 @@ def _average_samples(source: Tensor, grid: Tensor, n_samples: int, out: Tensor) 
         n_samples: Along each axis of a pixel.
         out: (C, h, w).
     """
-    channels, height, width = out.shape
+    height, width = out.shape[1:]
     if not height or not width:
         return
     # On a CPU, threads share the work by images, so the rows are dealt out to several.
@@ -261,5 +269,5 @@ def _average_samples(source: Tensor, grid: Tensor, n_samples: int, out: Tensor) 
         align_corners=False,
     )
     averaged = F.avg_pool2d(sampled, n_samples) if n_samples > 1 else sampled
-    dealt = out.view(channels, n_images, height // n_images, width)
+    dealt = torch.unflatten(out, 1, (n_images, height // n_images))
     dealt.copy_(averaged.transpose(0, 1))

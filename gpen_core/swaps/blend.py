@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..blending.alignment import Template
 from ..blending.color_match import match_color, sample_stride
-from ..blending.detail import blend_detail
+from ..blending.detail import blend_detail_
 from ..blending.face_mask import crop_mask
 from ..blending.grain import measure_noise
 from ..blending.masks import soften
@@ -221,7 +221,7 @@ def _blend_crops(
     after = before
     if settings.restore:
         restored = restore_crops(model, before)
-        blend_detail(restored, before, settings.detail_size, settings.detail, out=restored)
+        blend_detail_(restored, before, settings.detail_size, settings.detail)
         after = torch.lerp(before, restored, settings.restore)
     if settings.color:
         size = before.shape[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -86,8 +87,10 @@ class SwapFrame:
         self._user_mask = user_mask
         self._excluded = torch.zeros_like(mask)
         shown = None if user_mask is None else self._shown(user_mask)
+        # The crops have their colours and likeness already.
+        blending = replace(settings.blending(), color=0.0, detail=0.0)
         self._compositor = Compositor(
-            image, mask, settings.blending(), shown, seed=seed, grain_source=original
+            image, mask, blending, shown, seed=seed, grain_source=original
         )
 
     def add(

@@ -87,6 +87,17 @@ def test_warp_in_bands_equals_warp_at_once(monkeypatch):
     torch.testing.assert_close(warp(image, matrix, 40, 30), at_once, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [0.4, 2.3, 9.0])
+def test_warp_keeps_the_memory_order_and_gives_the_same_pixels(scale):
+    image, matrix = noise(100), similarity(scale, 10, (10.0, 5.0))
+    channels_last = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    warped = warp(channels_last, matrix, 40, 30)
+    assert warped.permute(1, 2, 0).is_contiguous()
+    expected = warp(image, matrix, 40, 30)
+    assert expected.is_contiguous()
+    torch.testing.assert_close(warped, expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("scale", [0.4, 2.3])
 def test_warp_is_the_same_wherever_it_is_needed(scale, monkeypatch):
     monkeypatch.setattr("gpen_core.blending.resampling._CPU_SAMPLES_AT_ONCE", 2000)
