@@ -20,7 +20,7 @@ from .alignment import invert_affine
 from .color_match import ColorMap
 from .detail import remove_coarse_
 from .face_mask import shape_mask
-from .grain import match_grain
+from .grain import NoiseStatistics, add_grain, surrounding_noise
 from .resampling import Region, footprint, pixel_centres, shift_target, warp, warp_mask
 from .settings import BlendSettings, FineGrain
 
@@ -101,8 +101,7 @@ class Compositor:
         """
         size = after.shape[-1]
         height, width = self._image.shape[-2:]
-        crop_to_image = invert_affine(image_to_crop)
-        region = footprint(crop_to_image, size, (height, width))
+        region = footprint(invert_affine(image_to_crop), size, (height, width))
         if not region.height or not region.width:
             return
         image_to_unit = image_to_crop / size
@@ -114,20 +113,7 @@ class Compositor:
         if crop_mask is not None:
             mask = torch.minimum(mask, warp_mask(crop_mask, size, image_to_crop, region).to(mask))
 
-        to_crop = shift_target(image_to_crop, region)
-        is_kept = settings.fine_grain is FineGrain.KEEP
-        source = torch.sub(after, before, out=before) if is_kept else after
-        needed = None if settings.detail > 0 else mask  # the low-pass looks beyond the mask
-        change = warp(source, to_crop, region.height, region.width, needed)
-        if not is_kept or color_map is not None:
-            original = region.of(self._image[:3]).to(change)
-            pasted = change.add_(original) if is_kept else change
-            if color_map is not None:
-                color_map.apply(pasted, out=pasted)
-            change = pasted.sub_(original)
-        if settings.detail > 0:
-            scale = math.sqrt(abs(float(torch.linalg.det(crop_to_image[:, :2]))))
-            remove_coarse_(change, settings.detail_size * size * scale, settings.detail)
+        change = self._change(before, after, image_to_crop, region, mask, color_map)
         device = self._image.device
         if noiseless is not None:
             noiseless = warp_mask(noiseless, size, image_to_crop, region).to(mask)
@@ -136,11 +122,44 @@ class Compositor:
             _Patch(region, change.to(device), mask.to(device), image_to_unit, noiseless)
         )
 
+    def _change(
+        self,
+        before: Tensor,
+        after: Tensor,
+        image_to_crop: Tensor,
+        region: Region,
+        mask: Tensor,
+        color_map: ColorMap | None,
+    ) -> Tensor:
+        """What is to be added to the region of the image where the mask is 1, (3, h, w)."""
+        settings = self._settings
+        is_kept = settings.fine_grain is FineGrain.KEEP
+        source = torch.sub(after, before, out=before) if is_kept else after
+        needed = None if settings.detail > 0 else mask  # the low-pass looks beyond the mask
+        to_crop = shift_target(image_to_crop, region)
+        change = warp(source, to_crop, region.height, region.width, needed)
+        if not is_kept or color_map is not None:
+            original = region.of(self._image[:3]).to(change)
+            pasted = change.add_(original) if is_kept else change
+            if color_map is not None:
+                color_map.apply(pasted, out=pasted)
+            change = pasted.sub_(original)
+        if settings.detail > 0:
+            scale = math.sqrt(abs(float(torch.linalg.det(to_crop[:, :2]))))
+            crop_size = after.shape[-1] / scale  # in the image's pixels
+            remove_coarse_(change, settings.detail_size * crop_size, settings.detail)
+        return change
+
     def finish(self) -> None:
         """Write all collected faces into the image and its mask."""
         blended = [self._share(patch) for patch in self._patches]
         rgb = self._image[:3]
-        originals = self._surroundings(rgb) if self._settings.grain > 0 else []
+        bare = [
+            share if patch.noiseless is None else patch.noiseless
+            for patch, (share, _) in zip(self._patches, blended, strict=True)
+        ]
+        # Before faces are written over it.
+        noises = list(map(self._noise_around, self._patches, bare)) if self._settings.grain else []
         for patch, (share, _) in zip(self._patches, blended, strict=True):
             pixels = patch.region.of(rgb)
             pixels.copy_(pixels.float().addcmul_(patch.change, share))
@@ -149,29 +168,20 @@ class Compositor:
             # Only what was changed is brought into range: the rest is not ours to touch.
             pixels.copy_(torch.where(share > 0, pixels.clamp(0, 1), pixels))
             patch.region.of(self._mask).copy_(mask)
-        for i, (region, original) in enumerate(originals):
-            patch = self._patches[i]
-            bare = blended[i][0] if patch.noiseless is None else patch.noiseless
-            self._add_grain(rgb, region, original, patch.region, bare, i)
+        for i, noise in enumerate(noises):
+            pixels = self._patches[i].region.of(rgb)
+            seed = self._seed * _MAX_FACES_PER_SEED + i
+            pixels.copy_(add_grain(pixels.float(), bare[i], noise, self._settings.grain, seed))
         self._patches.clear()
 
-    def _surroundings(self, rgb: Tensor) -> list[tuple[Region, Tensor]]:
-        """A wider region around each patch, and the pixels whose grain it gets."""
-        wider = []
-        for patch in self._patches:
-            margin = round(_SURROUNDINGS * max(patch.region.height, patch.region.width))
-            region = patch.region.grown(margin, (rgb.shape[1], rgb.shape[2]))
-            wider.append((region, region.of(self._grain_source[:3]).float().clone()))
-        return wider
-
-    def _add_grain(
-        self, rgb: Tensor, region: Region, original: Tensor, face: Region, bare: Tensor, i: int
-    ) -> None:
-        pasted = region.of(rgb)
-        mask = torch.zeros(pasted.shape[1:], device=pasted.device)
-        face.relative_to(region).of(mask).copy_(bare)
-        seed = self._seed * _MAX_FACES_PER_SEED + i
-        pasted.copy_(match_grain(pasted.float(), original, mask, self._settings.grain, seed))
+    def _noise_around(self, patch: _Patch, bare: Tensor) -> NoiseStatistics:
+        """The noise of the picture around a patch, of which ``bare`` (h, w) has lost its own."""
+        margin = round(_SURROUNDINGS * max(patch.region.height, patch.region.width))
+        height, width = self._image.shape[-2:]
+        region = patch.region.grown(margin, (height, width))
+        mask = torch.zeros(region.height, region.width, device=bare.device)
+        patch.region.relative_to(region).of(mask).copy_(bare)
+        return surrounding_noise(region.of(self._grain_source[:3]).float(), mask)
 
     def _share(self, patch: _Patch) -> tuple[Tensor, Tensor]:
         """The factor on a patch's change, and the mask of all faces over its region."""

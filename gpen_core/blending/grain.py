@@ -73,20 +73,38 @@ def measure_noise(pixels: Tensor, weights: Tensor) -> NoiseStatistics:
     return _fit_noise([_robust_covariance(band).cpu().double() for band in bands])
 
 
-def match_grain(
-    pasted: Tensor, original: Tensor, mask: Tensor, strength: float, seed: int
+def surrounding_noise(original: Tensor, mask: Tensor) -> NoiseStatistics:
+    """Estimate the noise around a face, or of the whole picture where too little around is usable.
+
+    The surroundings go first because a face that was swapped in has lost the noise already.
+
+    Args:
+        original: (3, h, w) float32, RGB, in [0, 1]; should reach beyond the face.
+        mask: (h, w) floating in [0, 1], where the face is.
+
+    Raises:
+        TensorSpecError: The shapes do not fit.
+    """
+    _check(original, mask)
+    around = (mask <= _SURROUNDINGS).to(mask.dtype)
+    if int(_usable(original, around).sum()) < _MIN_PIXELS:
+        around = torch.ones_like(mask)
+    return measure_noise(original, around)
+
+
+def add_grain(
+    pasted: Tensor, mask: Tensor, wanted: NoiseStatistics, strength: float, seed: int
 ) -> Tensor:
     """Add the noise that a pasted face lacks.
 
-    The model is the noise around the face, or that of the whole original where too little of it
-    is usable. What the face still has, as variance in each band, is subtracted, and nothing is ever
-    removed. In the mask's soft edge the pasted picture holds a share of the original's own noise;
-    the amount there is such that the sum stays level.
+    What the face still has, as variance in each band, is subtracted, and nothing is ever removed.
+    In the mask's soft edge the pasted picture holds a share of the original's own noise; the amount
+    there is such that the sum stays level.
 
     Args:
         pasted: (3, h, w) float32, RGB, in [0, 1], with the face pasted by ``mask``.
-        original: Same shape, before.
-        mask: (h, w) floating in [0, 1]. The region should reach beyond the face.
+        mask: (h, w) floating in [0, 1].
+        wanted: The noise of the picture, from ``surrounding_noise``.
         strength: Factor of the noise's standard deviation; 0 is off, 1 matches.
         seed: Of the noise, the same on every device. Give each frame of a video another.
 
@@ -98,10 +116,8 @@ def match_grain(
         TensorSpecError: The shapes do not fit.
     """
     _check(pasted, mask)
-    _check(original, mask)
     if strength == 0 or not bool((mask > 0).any()):
         return pasted
-    wanted = _surrounding_noise(original, mask)
     present = _face_noise(pasted, mask)
     missing = _missing_noise(wanted, present)
     if missing.sigma < _INVISIBLE:
@@ -113,17 +129,6 @@ def match_grain(
     noise = _synthesize(missing, mask.shape[0], mask.shape[1], seed).to(pasted)
     grainy = (pasted + strength * profile * noise).clamp(0, 1)
     return torch.where(mask > 0, grainy, pasted)
-
-
-def _surrounding_noise(original: Tensor, mask: Tensor) -> NoiseStatistics:
-    """The noise around the face, else of the whole original: its face was taken by the same lens.
-
-    The surroundings go first because a face that was swapped in has lost the noise already.
-    """
-    around = (mask <= _SURROUNDINGS).to(mask.dtype)
-    if int(_usable(original, around).sum()) < _MIN_PIXELS:
-        around = torch.ones_like(mask)
-    return measure_noise(original, around)
 
 
 def _face_noise(pasted: Tensor, mask: Tensor) -> NoiseStatistics:

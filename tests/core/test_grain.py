@@ -6,12 +6,16 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
-from gpen_core.blending.grain import match_grain, measure_noise
+from gpen_core.blending.grain import add_grain, measure_noise, surrounding_noise
 from gpen_core.blending.masks import box_mask
 from gpen_core.errors import TensorSpecError
 
 SIZE = 224
 KINDS = ["white", "grey", "coloured", "blurred", "blurred grey"]
+
+
+def match_grain(pasted, original, mask, strength, seed):
+    return add_grain(pasted, mask, surrounding_noise(original, mask), strength, seed)
 
 
 def make_noise(kind, sigma, seed=0):
