@@ -28,6 +28,9 @@ on the model's device."""
 InterruptCheck = Callable[[], None]
 """Called before each chunk of work; raises to stop it."""
 
+# A single number on the CPU goes to any device with the call.
+_ONE = torch.tensor(1.0, device="cpu")
+
 
 @dataclass(frozen=True)
 class RestoreResult:
@@ -235,7 +238,7 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
     try:
         # To [-1, 1] and to the network's memory order in one allocation: it may be large.
         normalised = torch.empty_like(crops, memory_format=torch.channels_last)
-        restored = model(torch.mul(crops, 2, out=normalised).sub_(1))
+        restored = model(torch.add(-_ONE, crops, alpha=2, out=normalised))
     except torch.cuda.OutOfMemoryError as error:
         if len(crops) < 2:
             raise DeviceMemoryError(
@@ -251,8 +254,7 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
             f"network: expected finite pixels, got NaN or infinity in {model.dtype}. "
             "Load the model with dtype fp32; if that fails too, the checkpoint is damaged."
         )
-    middle = torch.tensor(0.5)  # on the CPU it goes to any device with the call
-    return torch.add(middle, restored, alpha=0.5, out=restored).clamp_(0, 1)
+    return torch.add(_ONE / 2, restored, alpha=0.5, out=restored).clamp_(0, 1)
 
 
 def _process(

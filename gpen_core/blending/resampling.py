@@ -109,7 +109,8 @@ def shift_target(target_to_source: Tensor, region: Region) -> Tensor:
 
 def pixel_centres(region: Region, matrix: Tensor, device: torch.device) -> Tensor:
     """Where the pixel centres of a region go under a (2, 3) matrix: (height, width, 2) float32."""
-    return _sample_points(shift_target(matrix, region), region.height, region.width, 1, device)[0]
+    to_target = shift_target(matrix, region)
+    return _sample_points(to_target, region.height, region.width, device)[0, 0]
 
 
 def warp(
@@ -159,8 +160,13 @@ def warp(
         region = Region(top, min(top + band, height), 0, width)
         if needed is not None and source.device.type == "cpu":  # elsewhere asking takes longer
             region = _needed_columns(region, needed)
+        if not region.width:
+            continue
+        # On a CPU, threads share the work by images, so the rows are dealt out to several.
+        n_dealt = math.gcd(region.height, _DEALT_TO) if source.device.type == "cpu" else 1
+        to_source = shift_target(matrix, region)
         grid = _sample_points(
-            shift_target(matrix, region), region.height, region.width, n_samples, source.device
+            to_source, region.height, region.width, source.device, n_samples, n_dealt
         )
         _average_samples(source, grid, out=region.of(target))
     return target
@@ -243,21 +249,27 @@ def _sum_slices(slices: list[Tensor]) -> Tensor:
 
 
 def _sample_points(
-    target_to_source: Tensor, height: int, width: int, n_samples: int, device: torch.device
+    target_to_source: Tensor,
+    height: int,
+    width: int,
+    device: torch.device,
+    n_samples: int = 1,
+    n_dealt: int = 1,
 ) -> Tensor:
     """Positions of ``n_samples`` x ``n_samples`` points in each target pixel under a matrix.
 
     Returns:
-        (n_samples**2, height, width, 2) float32, x then y.
+        (n_dealt, n_samples**2, height / n_dealt, width, 2) float32, x then y: the rows dealt out in
+        so many runs.
     """
     matrix = target_to_source.double()
     inside = (torch.arange(n_samples, dtype=torch.float64) + 0.5) / n_samples
-    y = inside[:, None] + torch.arange(height, dtype=torch.float64)
-    x = inside[:, None] + torch.arange(width, dtype=torch.float64)
+    y = torch.arange(height, dtype=torch.float64).view(n_dealt, 1, -1) + inside[:, None]
+    x = torch.arange(width, dtype=torch.float64) + inside[:, None]
     # The rows and columns are computed in double precision and only their sum in single.
     rows = (y[..., None] * matrix[:, 1] + matrix[:, 2]).float().to(device)
     columns = (x[..., None] * matrix[:, 0]).float().to(device)
-    return (rows[:, None, :, None] + columns[None, :, None]).flatten(0, 1)
+    return (rows[:, :, None, :, None] + columns[None, None, :, None]).flatten(1, 2)
 
 
 def _average_samples(source: Tensor, grid: Tensor, out: Tensor) -> None:
@@ -265,23 +277,16 @@ def _average_samples(source: Tensor, grid: Tensor, out: Tensor) -> None:
 
     Args:
         source: (C, H, W).
-        grid: (n_samples, h, w, 2) in -1 to 1.
+        grid: (n_dealt, n, h / n_dealt, w, 2) in -1 to 1.
         out: (C, h, w).
     """
-    n_samples, height, width = grid.shape[:3]
-    if not height or not width:
-        return
-    # On a CPU, threads share the work by images: the samples, or else rows dealt out to several.
-    n_dealt = math.gcd(height, _DEALT_TO) if n_samples == 1 and grid.device.type == "cpu" else 1
-    grid = grid.view(-1, height // n_dealt, width, 2)
     sampled = F.grid_sample(
-        source.expand(len(grid), -1, -1, -1),
-        grid,
+        source.expand(grid.shape[0] * grid.shape[1], -1, -1, -1),
+        grid.flatten(0, 1),
         mode="bicubic",
         padding_mode="border",
         align_corners=False,
     )
-    if n_samples > 1:
-        out.copy_(sampled.mean(dim=0))
-    else:
-        torch.unflatten(out, 1, (n_dealt, height // n_dealt)).copy_(sampled.transpose(0, 1))
+    sampled = torch.unflatten(sampled, 0, grid.shape[:2])  # [n_dealt, n, C, h / n_dealt, w]
+    averaged = sampled.mean(dim=1) if grid.shape[1] > 1 else sampled[:, 0]
+    torch.unflatten(out, 1, (grid.shape[0], grid.shape[2])).copy_(averaged.transpose(0, 1))
