@@ -104,6 +104,12 @@ def invert_affine(matrices: Tensor) -> Tensor:
     return torch.cat((linear, -linear @ matrices[..., 2:]), dim=-1)
 
 
+def scale_of(matrices: Tensor) -> Tensor:
+    """By how much (..., 2, 3) similarity transforms enlarge lengths, (...)."""
+    scale: Tensor = torch.linalg.det(matrices[..., :2]).abs().sqrt()
+    return scale
+
+
 def transform_points(points: Tensor, matrix: Tensor) -> Tensor:
     """Apply a (2, 3) matrix to (..., 2) points."""
     return points @ matrix[:, :2].T + matrix[:, 2]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import TensorSpecError
 from ..faces.faces import Faces
-from .alignment import Template, align_faces
+from .alignment import Template, align_faces, scale_of
 
 MAX_SCALE = 8.0
 _LANCZOS_LOBES = 3
@@ -63,9 +63,9 @@ def canvas_scale(
     if size is CanvasSize.FIT_FACES:
         if not len(faces):
             return 1.0
-        linear = align_faces(faces.landmarks, Template(template), crop_size)[:, :, :2]
+        image_to_crop = align_faces(faces.landmarks, Template(template), crop_size)
         # Crop pixels an image pixel; the largest face is the one that needs the least.
-        scale = float(torch.linalg.det(linear).abs().sqrt().min())
+        scale = float(scale_of(image_to_crop).min())
     height, width = image_size
     limit = math.sqrt(max_megapixels * 1e6 / max(height * width, 1))
     return max(1.0, min(scale, limit, MAX_SCALE))

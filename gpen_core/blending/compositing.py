@@ -9,14 +9,13 @@ single colours and a blur give the same before resampling and after it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from .alignment import invert_affine
+from .alignment import invert_affine, scale_of
 from .color_match import ColorMap
 from .detail import remove_coarse_
 from .face_mask import shape_mask
@@ -145,8 +144,7 @@ class Compositor:
                 color_map.apply(pasted, out=pasted)
             change = pasted.sub_(original)
         if settings.detail > 0:
-            scale = math.sqrt(abs(float(torch.linalg.det(to_crop[:, :2]))))
-            crop_size = after.shape[-1] / scale  # in the image's pixels
+            crop_size = after.shape[-1] / float(scale_of(to_crop))  # in the image's pixels
             remove_coarse_(change, settings.detail_size * crop_size, settings.detail)
         return change
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .alignment import invert_affine, transform_points
+from .alignment import invert_affine, scale_of, transform_points
 
 _BICUBIC_REACH = 2  # source pixels on each side of a sample
 # Whole blocks are averaged first, then samples: fewer than four blocks a target pixel would show
@@ -139,7 +139,7 @@ def warp(
     if needed is not None:
         target.zero_()
     matrix = target_to_source.clone()
-    scale = math.sqrt(abs(float(torch.linalg.det(matrix[:, :2]))))  # source pixels a target pixel
+    scale = float(scale_of(matrix))  # source pixels a target pixel
     largest = max(source.shape[-2:])
     reduction = min(max(1, math.floor(scale / _MIN_BLOCKS + _ROUNDING)), largest)
     if reduction > 1:
@@ -219,7 +219,7 @@ def crop_image(
     """
     crop_to_image = invert_affine(image_to_crop)
     height, width = image.shape[-2:]
-    scale = math.sqrt(abs(float(torch.linalg.det(crop_to_image[:, :2]))))
+    scale = float(scale_of(crop_to_image))
     margin = _BICUBIC_REACH * max(1, math.ceil(scale))
     region = _readable(footprint(crop_to_image, size, (height, width), margin), height, width)
     source = region.of(image).to(device, torch.float32)

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..blending.alignment import (
     Template,
     invert_affine,
+    scale_of,
     similarity_from_landmarks,
     template_landmarks,
     transform_points,
@@ -201,7 +202,7 @@ def _sighting(
         return None
     row = int(torch.where(fits, faces.scores, -1).argmax())
     view_to_image = invert_affine(image_to_view)
-    scale = float(torch.linalg.det(view_to_image[:, :2])) ** 0.5
+    scale = float(scale_of(view_to_image))
     landmarks = faces.landmarks[row].double()
     tilt, residual = (float(value) for value in _fit(landmarks[None]))
     return _Sighting(

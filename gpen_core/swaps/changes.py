@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..blending.alignment import Template, align_faces, invert_affine
+from ..blending.alignment import Template, align_faces, invert_affine, scale_of
 from ..blending.masks import soften
 from ..blending.resampling import crop_image, footprint
 from ..faces.faces import Faces
@@ -81,7 +81,7 @@ def find_changes(
     parts = [energy[:, :_THIRD], energy[:, -_THIRD:], energy[:, :, :_THIRD], energy[:, :, -_THIRD:]]
     strength = torch.stack([part.mean(dim=(1, 2)) for part in parts]).amin(dim=0).sqrt().cpu()
 
-    scales = torch.linalg.det(matrices[:, :, :2]).abs().sqrt()  # map pixels an image pixel
+    scales = scale_of(matrices)  # map pixels an image pixel
     cell_px = (CHANGE_MAP_PX / _CELLS / scales).tolist()
     noise = torch.tensor([background.noise(px) for px in cell_px])
     fine_noise = torch.tensor([background.noise(1 / s) for s in scales.tolist()]).to(device)
