@@ -7,7 +7,9 @@ import skimage.data
 import torch
 
 import gpen_core
+from gpen_core.blending.alignment import Template, align_faces
 from gpen_core.blending.color_match import match_color
+from gpen_core.blending.compositing import Compositor
 from gpen_core.blending.detail import blend_detail_
 from gpen_core.blending.face_mask import crop_mask
 from gpen_core.blending.settings import BlendSettings
@@ -106,6 +108,29 @@ def test_grain_brings_a_smooth_face_to_the_noise_of_its_surroundings(sigma):
     assert grainy.images[0][:, inside].std() == pytest.approx(sigma, rel=0.15)
     again = paste(images, smooth, faces, grain=1.0, **settings)
     assert torch.equal(again.images, grainy.images)
+
+
+def test_the_grain_is_that_around_the_face_and_not_in_it():
+    generator = torch.Generator().manual_seed(0)
+    face = faces_at((0, 120.0, 110.0, 160.0))
+    noise = 0.03 * torch.randn(1, 3, 400, 400, generator=generator)
+    settings = {"fine_grain": "replace", "padding": 0.02, "feather": 0.1}
+    smooth = torch.full((1, 3, 256, 256), 0.5)
+    masks = paste(0.5 + noise, smooth, face, **settings).masks
+    images = 0.5 + noise * (1 - masks)  # denoised before, inside alone
+    grainy = paste(images, smooth, face, grain=1.0, **settings)
+    assert grainy.images[0][:, masks[0] == 1].std() == pytest.approx(0.03, rel=0.15)
+
+
+def test_the_grain_of_another_picture_is_given_where_that_is_asked_for():
+    generator = torch.Generator().manual_seed(0)
+    image, mask = torch.full((3, 400, 400), 0.5), torch.zeros(400, 400)
+    source = image + 0.03 * torch.randn(3, 400, 400, generator=generator)
+    matrix = align_faces(faces_at((0, 120.0, 110.0, 160.0)).landmarks, Template.FFHQ, 256)[0]
+    compositor = Compositor(image, mask, BlendSettings(grain=1.0), grain_source=source)
+    compositor.add(torch.full((3, 256, 256), 0.5), torch.full((3, 256, 256), 0.6), matrix)
+    compositor.finish()
+    assert image[:, mask == 1].std() == pytest.approx(0.03, rel=0.15)
 
 
 def test_the_grain_of_a_clip_in_parts_is_that_of_the_whole(random_network):
