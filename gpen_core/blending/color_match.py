@@ -101,9 +101,10 @@ def match_color(
     Returns:
         (N, 3, S, S) float32 in [0, 1]; with ``strength=0`` ``restored`` itself.
     """
-    maps = fit_color_maps(restored, reference, masks, strength, same_face=same_face)
+    _check(restored, reference, masks)
     if strength == 0:
         return restored
+    maps = fit_color_maps(restored, reference, masks, strength, same_face=same_face)
     matched = torch.empty_like(restored)
     for color_map, colors, out in zip(maps, restored, matched, strict=True):
         color_map.apply(colors, out=out)

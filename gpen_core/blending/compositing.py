@@ -4,7 +4,7 @@ What is added to an image is what the network changed: the restored crop less th
 resampled to the image's pixels. So what the network leaves alone stays as it was, to the bit, and
 a resampled copy never stands in for the original. Colour and coarse structure are brought closer
 to the image in its own pixels too: a crop of a large network has many times as many, and a map of
-single colours and a blur give the same before resampling and after it.
+single colours or a blur gives all but the same before resampling and after it.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Compositor:
             change = pasted.sub_(original)
         if settings.detail > 0:
             crop_size = after.shape[-1] / float(scale_of(to_crop))  # in the image's pixels
-            remove_coarse_(change, settings.detail_size * crop_size, settings.detail)
+            remove_coarse_(change[None], settings.detail_size * crop_size, settings.detail)
         return change
 
     def finish(self) -> None:

@@ -42,32 +42,34 @@ def blend_detail_(restored: Tensor, original: Tensor, cutoff: float, strength: f
         )
     if strength == 0:
         return
-    for base, crop in zip(restored, original, strict=True):
-        change = base.sub_(crop)
-        remove_coarse_(change, cutoff * restored.shape[-1], strength)
-        change += crop
+    restored -= original
+    remove_coarse_(restored, cutoff * restored.shape[-1], strength)
+    restored += original
 
 
-def remove_coarse_(change: Tensor, wavelength: float, strength: float) -> None:
-    """Take the low frequencies out of a change, in place.
+def remove_coarse_(changes: Tensor, wavelength: float, strength: float) -> None:
+    """Take the low frequencies out of changes, in place.
 
     The low-pass is a Gaussian of sigma = wavelength * sqrt(ln 2 / 2) / pi pixels, whose response
     exp(-2 (pi sigma f)^2) is one half at that wavelength, 0.84 at twice that and 0.06 at half of
-    it. Beyond the border the change goes on as its mirror image.
+    it. Beyond the border a change goes on as its mirror image.
 
     Args:
-        change: (C, H, W) float32, any range; pixel values as they are encoded.
+        changes: (N, C, H, W) float32, any range; pixel values as they are encoded.
         wavelength: In pixels. Towards 0 everything is taken out.
         strength: Share of the low frequencies that is taken out, 0 to 1.
     """
+    height, width = changes.shape[-2:]
     sigma = max(wavelength * _SIGMA_PER_WAVELENGTH, _SMALLEST_SIGMA_PX)
-    reduce_rows, expand_rows = _low_pass_matrices(change.shape[-2], sigma, change)
-    reduce_columns, expand_columns = _low_pass_matrices(change.shape[-1], sigma, change)
-    coarse = change if reduce_rows is None else reduce_rows @ change
-    coarse = coarse if reduce_columns is None else coarse @ reduce_columns.T
-    columns = expand_columns.T.expand(len(change), -1, -1)
-    # The product and the sum in one pass.
-    torch.baddbmm(change, expand_rows @ coarse, columns, alpha=-strength, out=change)
+    of_rows = _low_pass_matrices(height, sigma, changes)
+    of_columns = of_rows if width == height else _low_pass_matrices(width, sigma, changes)
+    (reduce_rows, expand_rows), (reduce_columns, expand_columns) = of_rows, of_columns
+    for change in changes:
+        coarse = change if reduce_rows is None else reduce_rows @ change
+        coarse = coarse if reduce_columns is None else coarse @ reduce_columns.T
+        columns = expand_columns.T.expand(len(change), -1, -1)
+        # The product and the sum in one pass.
+        torch.baddbmm(change, expand_rows @ coarse, columns, alpha=-strength, out=change)
 
 
 def _low_pass_matrices(size: int, sigma: float, like: Tensor) -> tuple[Tensor | None, Tensor]:

@@ -123,6 +123,6 @@ def test_a_change_of_any_shape_and_memory_order_loses_the_same(wavelength):
     # Away from the border the rest of the picture makes no difference.
     margin = 100
     change = square[:, :, : SIZE - 31].permute(1, 2, 0).contiguous().permute(2, 0, 1)
-    remove_coarse_(change, wavelength, 0.7)
+    remove_coarse_(change[None], wavelength, 0.7)
     inner = (slice(None), slice(None), slice(0, SIZE - 31 - margin))
     torch.testing.assert_close(change[inner], expected[0][inner], rtol=0, atol=2e-6)
