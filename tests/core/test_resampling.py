@@ -83,7 +83,7 @@ def test_warp_that_shrinks_goes_on_as_the_border_too():
 def test_warp_in_bands_equals_warp_at_once(monkeypatch):
     image, matrix = noise(100), similarity(2.3, 10, (10.0, 5.0))
     at_once = warp(image, matrix, 40, 30)
-    monkeypatch.setattr("gpen_core.blending.resampling._MAX_SAMPLES_AT_ONCE", 1000)
+    monkeypatch.setattr("gpen_core.blending.resampling._CPU_SAMPLES_AT_ONCE", 1000)
     torch.testing.assert_close(warp(image, matrix, 40, 30), at_once, rtol=0, atol=1e-6)
 
 
