@@ -25,6 +25,7 @@ import peer
 import skimage.data
 import torch
 import torch.nn.functional as F
+from around_device import SETTINGS
 from contenders import ReferenceGpen, published_config, write_checkpoints
 from facexlib.utils import face_restoration_helper
 from torch import Tensor
@@ -32,13 +33,6 @@ from torch import Tensor
 import gpen_core
 from gpen_core.network.synthetic import random_state_dict
 
-SETTINGS = {
-    "defaults": gpen_core.BlendSettings(),
-    "ellipse, color": gpen_core.BlendSettings(shape=gpen_core.MaskShape.ELLIPSE, color=1.0),
-    "and detail and grain": gpen_core.BlendSettings(
-        shape=gpen_core.MaskShape.ELLIPSE, color=1.0, detail=0.5, grain=1.0
-    ),
-}
 N_FRAMES = 96
 CLIP_SIZE_PX = 512
 THRESHOLD = 0.97  # facexlib's
