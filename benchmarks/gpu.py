@@ -3,7 +3,8 @@
     python benchmarks/gpu.py [--sizes 256 512 1024 2048] [--skip-checks] [--output FILE]
 
 Writes what it prints below the heading "On a GPU" of benchmarks/results/gpu.md. Needs PyTorch for
-CUDA, safetensors, numpy and pytest. The weights are random, of the published shapes.
+CUDA, safetensors, numpy and pytest. The weights are random, of the published shapes. "Plain fp32"
+is what PyTorch makes of float32 by default: its convolutions round to TF32.
 """
 
 from __future__ import annotations

@@ -6,11 +6,12 @@ What does not work is found out on first use, said once in the log, and not trie
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -69,6 +70,22 @@ def run(network: GpenGenerator, forward: Callable[[Tensor], Tensor], crops: Tens
             if not _give_up_kernels(error):
                 raise
         return forward(crops)
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Convolve float32 in float32: by default a GPU does it in TF32, no more exact than float16."""
+    try:
+        rounds = torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # the host has set it for each kind of layer: its choice
+        rounds = False
+    if rounds:
+        torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        if rounds:
+            torch.backends.cudnn.allow_tf32 = True
 
 
 def uses_kernels(x: Tensor) -> bool:

@@ -141,7 +141,8 @@ class GpenGenerator(nn.Module):
             faces = [self._restore_in_strips(face) for face in torch.split(x, 1)]
             restored = faces[0] if len(faces) == 1 else torch.cat(faces)
         else:
-            restored = self._decode(*self._encode(x))
+            with acceleration.full_float32():
+                restored = self._decode(*self._encode(x))
         return restored.to(crops.dtype)
 
     def _restore_in_strips(self, crop: Tensor) -> Tensor:

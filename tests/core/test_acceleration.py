@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from gpen_core.network import acceleration
-from gpen_core.network.acceleration import check_kernels, release_graphs, run, uses_kernels
+from gpen_core.network.acceleration import (
+    check_kernels,
+    full_float32,
+    release_graphs,
+    run,
+    uses_kernels,
+)
 from gpen_core.network.cuda_graphs import GraphCache, GraphCaptureError
 from gpen_core.network.fused import twins
 
@@ -45,6 +51,14 @@ def network(random_network):
     acceleration._graphs.pop(random_network, None)
 
 
+@pytest.fixture
+def cudnn():
+    """Its settings, which are PyTorch's again afterwards."""
+    allowed = torch.backends.cudnn.allow_tf32
+    yield torch.backends.cudnn
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
 def raise_error(error):
     def forward(*arguments):
         raise error
@@ -58,6 +72,30 @@ def test_run_on_a_cpu_calls_forward_and_tries_nothing(network, caplog):
     assert not acceleration._kernels_work
     assert not acceleration._graphs.get(network)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_full_float32_gives_back_what_it_found_even_after_an_error(cudnn, allowed):
+    cudnn.allow_tf32 = allowed
+    seen = []
+
+    def fail():
+        seen.append(cudnn.allow_tf32)
+        raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"), full_float32():
+        fail()
+    assert seen == [False]
+    assert cudnn.allow_tf32 == allowed
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="PyTorch before 2.9")
+@pytest.mark.parametrize("precisions", [("ieee", "tf32"), ("tf32", "ieee")])
+def test_full_float32_leaves_alone_what_the_host_chose_for_each_kind_of_layer(cudnn, precisions):
+    cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = precisions
+    with full_float32():
+        assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == precisions
+    assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == precisions
 
 
 def test_check_kernels_of_a_capable_device_is_true_once_they_agree_with_their_twins():

@@ -15,7 +15,7 @@ from support.metrics import relative_l2
 from support.reference_gpen import ReferenceGpen
 
 GOLDEN = ["gpen_256_cm1_narrow0125", "gpen_512_cm2_narrow00625"]
-# Of random weights against float32; half precision as the issue of its arithmetic allows.
+# Of random weights against float32; half precision as far as its rounding goes.
 MAX_ERROR = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
 
 VARIANTS = [
@@ -50,6 +50,18 @@ def test_forward_agrees_with_the_published_formulation(config):
     with torch.no_grad():
         expected = reference(crops)
     assert relative_l2(GpenGenerator.from_state_dict(state_dict)(crops), expected) <= 1e-5
+
+
+def test_forward_on_a_device_convolves_float32_without_tf32_and_leaves_the_host_as_it_was():
+    config = GpenConfig(256, 1, 0.125)
+    network = GpenGenerator.from_state_dict(random_state_dict(config)).to("meta")
+    allowed = []
+    for layer in (network.encoder[0], network.convs[-1]):
+        layer.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+    assert torch.backends.cudnn.allow_tf32
+    network(random_crops(config).to("meta"))
+    assert allowed == [False, False]
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_forward_of_a_batch_equals_single_runs():

@@ -58,7 +58,6 @@ def test_kernels_work_where_triton_and_the_device_can(dtype):
 @DTYPES
 @pytest.mark.parametrize("eager", [False, True], ids=["fused", "eager"])
 @pytest.mark.parametrize("config", [PUBLISHED, ADDED, WIDE], ids=["256", "added", "512"])
-@pytest.mark.usefixtures("exact")
 def test_network_agrees_with_float32_on_the_cpu(monkeypatch, config, dtype, eager):
     if eager:
         monkeypatch.setenv("GPEN_EAGER", "1")
@@ -67,7 +66,6 @@ def test_network_agrees_with_float32_on_the_cpu(monkeypatch, config, dtype, eage
 
 
 @DTYPES
-@pytest.mark.usefixtures("exact")
 def test_graph_gives_for_each_input_what_the_eager_way_gives(dtype):
     network = network_on_device(PUBLISHED, dtype)
     for run, seed in enumerate((1, 2, 3, 1)):
@@ -78,7 +76,6 @@ def test_graph_gives_for_each_input_what_the_eager_way_gives(dtype):
 
 @DTYPES
 @pytest.mark.parametrize("n_runs", [1, 3], ids=["kernels", "graph"])
-@pytest.mark.usefixtures("exact")
 def test_batch_of_eight_gives_what_single_faces_give(dtype, n_runs):
     network = network_on_device(PUBLISHED, dtype)
     for _ in range(n_runs):
@@ -93,7 +90,6 @@ def test_results_of_a_graph_stay_when_it_runs_again():
     assert relative_l2(results[3], results[1]) > 0.1
 
 
-@pytest.mark.usefixtures("exact")
 def test_network_moved_off_and_on_gives_the_same_and_captures_anew():
     network = network_on_device(PUBLISHED, torch.float16)
     crops = random_crops(PUBLISHED, 1).to(CUDA)
@@ -110,7 +106,6 @@ def test_network_moved_off_and_on_gives_the_same_and_captures_anew():
     del taken
 
 
-@pytest.mark.usefixtures("exact")
 def test_one_layer_moved_off_and_on_is_noticed():
     network = network_on_device(PUBLISHED, torch.float16)
     crops = random_crops(PUBLISHED, 1).to(CUDA)
@@ -165,7 +160,6 @@ def test_graph_runs_inside_and_outside_of_inference_mode():
     assert n_graphs(network) == 1
 
 
-@pytest.mark.usefixtures("exact")
 def test_network_in_threads_on_streams_of_their_own_gives_each_its_result():
     network = network_on_device(PUBLISHED, torch.float16)
     for _ in range(2):
@@ -187,7 +181,6 @@ def test_network_in_threads_on_streams_of_their_own_gives_each_its_result():
     assert len(results) == 3
 
 
-@pytest.mark.usefixtures("exact")
 def test_half_precision_does_not_overflow_with_extreme_weights():
     state_dict = dict(weights_of(PUBLISHED))
     for key in state_dict:
