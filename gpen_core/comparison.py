@@ -96,10 +96,12 @@ class _Sums:
         self.weight = self.errors = self.similarity = 0.0
 
     def add(self, errors: Tensor, similarity: Tensor, weights: Tensor) -> None:
-        weights = weights.double()
-        self.weight += float(weights.sum())
-        self.errors += float((errors * weights).sum())
-        self.similarity += float((similarity * weights).sum())
+        # Of one strip, so that float32 is exact enough; not every device has more.
+        sums = torch.stack((weights, errors * weights, similarity * weights)).sum(dim=(1, 2))
+        weight, error, alike = sums.tolist()
+        self.weight += weight
+        self.errors += error
+        self.similarity += alike
 
     def result(self) -> Similarity:
         error = self.errors / self.weight

@@ -226,8 +226,9 @@ def _fit_transport(
     Returns:
         (N, 3, 3) gains and (N, 3) offsets, float64 on the CPU.
     """
+    both = torch.stack((source, target))
     if not n_rejections:
-        return _transport_of(source, target, weights)
+        return _transport_of(both, weights)
     gains = torch.eye(3, dtype=torch.float64).expand(len(source), 3, 3)
     difference = target - source
     repeated = weights[:, None].expand_as(source)
@@ -239,28 +240,38 @@ def _fit_transport(
         middle = _weighted_median(residual.flatten(1), weights.flatten(1))
         reach = (_REJECT_AT * middle).clamp_min(_SMALLEST_REJECT_AT)[:, None, None]
         trusted = weights * (1 - (residual / reach).square_()).clamp_min_(0).square_()
-        gains, offsets = _transport_of(source, target, trusted)
+        gains, offsets = _transport_of(both, trusted)
     return gains, offsets
 
 
-def _transport_of(source: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    mean_in, covariance_in = _moments(source, weights)
-    mean_out, covariance_out = _moments(target, weights)
+def _transport_of(both: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``_fit_transport``, by source and target in one tensor (2, N, 3, H, W)."""
+    (mean_in, mean_out), (covariance_in, covariance_out) = _moments(both, weights)
     gains = _transport(covariance_in, covariance_out)
     return gains, mean_out - (gains @ mean_in[..., None])[..., 0]
 
 
 def _moments(colors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean (N, 3) and covariance (N, 3, 3) of the cells' means, float64 on the CPU."""
+    """Weighted moments of the cells' means.
+
+    Args:
+        colors: (M, N, 3, H, W).
+        weights: (N, H, W).
+
+    Returns:
+        Mean (M, N, 3) and covariance (M, N, 3, 3), float64 on the CPU.
+    """
     cell = max(1, colors.shape[-1] // _CELLS)
-    totals = F.avg_pool2d(weights[:, None], cell, ceil_mode=True)
-    cells = F.avg_pool2d(colors * weights[:, None], cell, ceil_mode=True)
-    cells = (cells / totals.clamp_min(_SMALLEST_WEIGHT)).flatten(2)  # [N, 3, K]
+    totals = F.avg_pool2d(weights[:, None], cell, ceil_mode=True)  # [N, 1, h, w]
+    weighted = (colors * weights[:, None]).flatten(0, 1)
+    cells = torch.unflatten(F.avg_pool2d(weighted, cell, ceil_mode=True), 0, colors.shape[:2])
+    cells = (cells / totals.clamp_min(_SMALLEST_WEIGHT)).flatten(3)  # [M, N, 3, K]
     shares = totals.flatten(2) / totals.sum(dim=(2, 3)).clamp_min(_SMALLEST_WEIGHT)[..., None]
-    mean = (cells * shares).sum(dim=2, keepdim=True)
+    mean = (cells * shares).sum(dim=3, keepdim=True)
     centred = cells - mean
     covariance = (centred * shares) @ centred.mT
-    return mean[..., 0].cpu().double(), covariance.cpu().double()
+    moments = torch.cat((mean, covariance), dim=3).cpu().double()  # one copy: each is waited for
+    return moments[..., 0], moments[..., 1:]
 
 
 def _transport(source: Tensor, target: Tensor) -> Tensor:

@@ -143,10 +143,11 @@ def _ordered(faces: Faces, order: FaceOrder) -> Faces:
 
 def _order_rows(faces: Faces, order: FaceOrder) -> Tensor:
     """The rows by image, then by ``order``, then by falling score, then as they were."""
+    device, faces = faces.device, faces.to("cpu")  # not every device has float64
     rows = torch.argsort(faces.scores, stable=True, descending=True)
     keys = _keys(faces, order)
     rows = rows[torch.argsort(keys[rows], stable=True, descending=order in _DESCENDING)]
-    return rows[torch.argsort(faces.image_index[rows], stable=True)]
+    return rows[torch.argsort(faces.image_index[rows], stable=True)].to(device)
 
 
 def _keys(faces: Faces, order: FaceOrder) -> Tensor:

@@ -64,7 +64,7 @@ def track_faces(
     rows = torch.argsort(faces.image_index, stable=True).cpu()
     # Box corners and landmarks move alike: [N, 2 + 5, 2]
     corners = faces.boxes.reshape(-1, 2, 2)
-    points = torch.cat((corners, faces.landmarks), dim=1).double().cpu()[rows].numpy()
+    points = torch.cat((corners, faces.landmarks), dim=1).cpu().double()[rows].numpy()
     cut_images = set() if cuts is None else set(cuts.tolist())
     ids = np.empty(len(faces), dtype=np.int64)
     tracks = _Tracks.none()

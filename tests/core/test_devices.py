@@ -1,0 +1,231 @@
+"""The network on another device than the images, and everything on it: a stand-in for a GPU."""
+
+import copy
+
+import pytest
+import skimage.data
+import torch
+
+import gpen_core
+from gpen_core.blending.canvas import enlarge
+from gpen_core.blending.face_mask import face_masks
+from gpen_core.blending.parsing import FaceParser, parse_faces, region_mask
+from gpen_core.comparison import compare_images
+from gpen_core.faces.annotation import draw_faces
+from gpen_core.faces.clip import steady_faces
+from gpen_core.faces.selection import FaceOrder, number_faces, select_faces
+from gpen_core.swaps.blend import blend_swap
+from gpen_core.swaps.frames import match_frames
+from support.faces import PLACES, batch, faces_at
+from support.geometry import smooth
+from support.stand_in_gpu import DEVICE, move, stand_in_gpu
+
+ALL_BLENDING = gpen_core.BlendSettings(shape="ellipse", color=1.0, detail=0.5, grain=1.0)
+SETTINGS = {"defaults": gpen_core.BlendSettings(), "all": ALL_BLENDING}
+WHERE = pytest.mark.parametrize("where", ["cpu", DEVICE], ids=["images-cpu", "images-device"])
+BOOKKEEPING_BYTES = 1024
+"""Single numbers and small matrices that may cross over for every face."""
+
+
+@pytest.fixture(params=[True, False], ids=["gpu", "without-float64"])
+def crossings(request):
+    with stand_in_gpu(has_float64=request.param) as counted:
+        yield counted
+
+
+@pytest.fixture
+def network(random_network, crossings):
+    return move(copy.deepcopy(random_network))
+
+
+@pytest.fixture
+def detector(models_dir, crossings):
+    path = models_dir / "facedetection" / "detection_mobilenet0.25_Final.pth"
+    return gpen_core.load_detector("retinaface_mobile0.25", path)
+
+
+@pytest.fixture
+def parser(crossings):
+    """One that sees regions where no face is."""
+    torch.manual_seed(0)
+    parser = FaceParser("parsenet")
+    parser.network = torch.nn.Sequential(torch.nn.Conv2d(3, 19, 1), AsTuple())
+    return parser.requires_grad_(False)
+
+
+class AsTuple(torch.nn.Module):
+    def forward(self, x):
+        return (10 * x,)
+
+
+def assert_close(actual, expected, tolerance):
+    torch.testing.assert_close(actual.cpu(), expected, rtol=0, atol=tolerance)
+
+
+def assert_faces_equal(actual, expected, where):
+    assert actual.device == torch.device(where)
+    assert torch.equal(actual.image_index.cpu(), expected.image_index)
+    assert_close(actual.boxes, expected.boxes, 1e-4)
+    assert_close(actual.landmarks, expected.landmarks, 1e-4)
+
+
+@pytest.mark.parametrize(("settings", "max_batch"), [("defaults", 1), ("defaults", 4), ("all", 1)])
+@WHERE
+def test_restore_faces_gives_what_the_cpu_gives(
+    random_network, network, where, settings, max_batch
+):
+    images, faces = batch(4), faces_at(*PLACES)
+    options = {"settings": SETTINGS[settings], "keep_crops": True}
+    expected = gpen_core.restore_faces(images, random_network, faces, **options)
+    result = gpen_core.restore_faces(
+        images.to(where), network, faces.to(where), max_batch=max_batch, **options
+    )
+    for name, tolerance in {"images": 5e-5, "masks": 1e-6, "restored_crops": 1e-5}.items():
+        actual = getattr(result, name)
+        assert actual.device == torch.device(where)
+        assert_close(actual, getattr(expected, name), tolerance)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_restore_faces_moves_only_what_lies_under_a_face(network, crossings, settings):
+    face_px = 100
+    faces = faces_at((0, 70.0, 60.0, float(face_px)))
+    counted = []
+    for height, width in ((240, 300), (480, 600)):
+        images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1))
+        crossings.clear()
+        gpen_core.restore_faces(images, network, faces, settings=SETTINGS[settings])
+        counted.append((sum(crossings.to_device), sum(crossings.to_host)))
+        pictures = [n for n in crossings.to_host if n > BOOKKEEPING_BYTES]
+        plane = 4 * (face_px + 2) ** 2
+        assert sorted(pictures) == [plane, 3 * plane]  # the mask and the change
+        # Each is waited for: whether all is finite, and six rounds of matching colours.
+        assert len(crossings.to_host) <= 12
+        assert sum(crossings.to_host) <= 4 * plane + BOOKKEEPING_BYTES
+    assert counted[0] == counted[1]
+
+
+@WHERE
+def test_crop_and_paste_faces_give_what_the_cpu_gives(crossings, where):
+    images, faces = batch(), faces_at(*PLACES)
+    crops = gpen_core.crop_faces(images, faces, 128)
+    pasted = gpen_core.paste_faces(images, faces, crops.flip(-1), settings=ALL_BLENDING)
+    on_device = gpen_core.crop_faces(images.to(where), faces.to(where), 128, device=DEVICE)
+    assert_close(on_device, crops, 1e-6)
+    result = gpen_core.paste_faces(
+        images.to(where),
+        faces.to(where),
+        on_device.flip(-1),
+        settings=ALL_BLENDING,
+        user_masks=torch.ones(1, 120, 120).to(where),
+        device=DEVICE,
+    )
+    assert_close(result.images, pasted.images, 1e-5)
+
+
+@WHERE
+def test_a_canvas_is_enlarged_and_painted_where_the_images_are(random_network, network, where):
+    images, faces = batch(), faces_at(*PLACES)
+    canvas = enlarge(images, 240, 250)
+    expected = gpen_core.restore_faces(images, random_network, faces, canvas=canvas)
+    canvas = enlarge(images.to(where), 240, 250)
+    result = gpen_core.restore_faces(images.to(where), network, faces, canvas=canvas)
+    assert_close(result.images, expected.images, 5e-5)
+
+
+@WHERE
+@pytest.mark.parametrize("rotations", ["off", "always"])
+def test_search_faces_finds_what_the_cpu_finds(detector, where, rotations):
+    astronaut = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None] / 255
+    images = torch.cat([astronaut, astronaut.rot90(1, (2, 3))])
+    options = {"rotations": rotations, "scales": "also small", "detection_size": 320}
+    expected = gpen_core.search_faces(images, detector, **options)
+    faces = gpen_core.search_faces(images.to(where), move(copy.deepcopy(detector)), **options)
+    assert len(faces) >= 1
+    assert_faces_equal(faces, expected, where)
+
+
+def test_faces_of_a_clip_may_lie_on_the_device(crossings):
+    places = [(i, 10.0 + 3 * (i % 3), 20.0, 80.0) for i in range(12) if i != 6]
+    faces = faces_at(*places)
+    on_device = faces.to(DEVICE)
+    expected = steady_faces(faces, 12, 0.5)
+    assert len(expected) == 12
+    assert_faces_equal(steady_faces(on_device, 12, 0.5), expected, DEVICE)
+    for order in FaceOrder:
+        expected = select_faces(faces, order=order, indices="0", largest_only=True)
+        selected = select_faces(on_device, order=order, indices="0", largest_only=True)
+        assert_faces_equal(selected, expected, DEVICE)
+        assert number_faces(on_device, order=order).tolist() == [0] * 11
+    images = torch.zeros(12, 3, 64, 64)
+    assert_close(draw_faces(images.to(DEVICE), on_device), draw_faces(images, faces), 0)
+
+
+@WHERE
+def test_parsed_masks_are_what_the_cpu_gives(parser, where):
+    images, faces = batch(), faces_at(*PLACES)
+    crops = gpen_core.crop_faces(images, faces, 64)
+
+    def masks(crops, faces, parser):
+        parsed = region_mask(parse_faces(crops, parser), ["skin", "hair"], feather=0.04, grow=0.02)
+        return face_masks(faces, len(images), (120, 120), shape="ellipse", crop_masks=parsed)
+
+    expected = masks(crops, faces, parser)
+    actual = masks(crops.to(where), faces.to(where), move(copy.deepcopy(parser)))
+    assert actual.device == torch.device(where)
+    assert_close(actual, expected, 1e-5)
+
+
+@WHERE
+def test_blend_swap_gives_what_the_cpu_gives(random_network, network, parser, where):
+    originals = smooth(160).expand(3, -1, -1, -1).clone()
+    swapped = originals[1:].clone()
+    swapped[0, :, 50:105, 52:108] = smooth(160).roll(4, 2)[:, 50:105, 52:108]
+    faces = faces_at((0, 30.0, 20.0, 100.0), (1, 20.0, 40.0, 90.0))
+    user_masks = torch.ones(1, 160, 160)
+    expected = blend_swap(
+        originals[1:], swapped, random_network, faces, parser=parser, user_masks=user_masks
+    )
+    assert len(expected.faces) == 1
+    frames = match_frames(originals[1:].to(where), swapped.to(where))
+    assert frames == [0, 1]
+    result = blend_swap(
+        originals[1:].to(where),
+        swapped.to(where),
+        network,
+        faces.to(where),
+        frames=frames,
+        parser=move(copy.deepcopy(parser)),
+        user_masks=user_masks.to(where),
+    )
+    assert result.images.device == torch.device(where)
+    assert_close(result.images, expected.images, 1e-4)
+
+
+@WHERE
+def test_compare_images_measures_what_the_cpu_measures(crossings, where):
+    before, after = batch(4), batch(4).flip(-1)
+    region = torch.zeros(1, 120, 120)
+    region[:, 30:90, 20:80] = 1
+    expected = compare_images(before, after, region)
+    actual = compare_images(before.to(where), after.to(where), region.to(where), device=DEVICE)
+    for name in ("whole", "region"):
+        for measure in ("psnr", "ssim"):
+            value = getattr(getattr(actual, name), measure)
+            assert value == pytest.approx(getattr(getattr(expected, name), measure), rel=1e-5)
+
+
+def test_the_stand_in_refuses_what_a_device_would_refuse():
+    numbers = torch.arange(3.0)
+    with stand_in_gpu(has_float64=False) as crossings:
+        on_device = numbers.to(DEVICE)
+        with pytest.raises(RuntimeError, match="on the CPU, the others on cuda"):
+            on_device + numbers
+        with pytest.raises(TypeError, match="no float64"):
+            on_device.double()
+        with pytest.raises(TypeError, match="numpy"):
+            on_device.numpy()
+        assert (on_device + torch.tensor(1.0)).tolist() == [1, 2, 3]
+        assert float(on_device[2]) == 2
+    assert crossings.to_device == [12]
+    assert crossings.to_host == [12, 4]
