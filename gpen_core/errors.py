@@ -70,3 +70,10 @@ class DeviceMemoryError(GpenError, torch.cuda.OutOfMemoryError):
 
 class MediaError(GpenError, ValueError):
     """A picture or video file that cannot be read, or not written back without loss."""
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device ran out of memory. Apple's and DirectML say so in words only."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in ("out of memory", "not enough GPU video memory"))

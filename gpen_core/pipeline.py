@@ -15,7 +15,12 @@ from .blending.face_mask import crop_mask
 from .blending.resampling import crop_image
 from .blending.settings import BlendSettings
 from .crop_plan import CropPlan, CropStore
-from .errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
+from .errors import (
+    DeviceMemoryError,
+    NonFiniteOutputError,
+    TensorSpecError,
+    is_out_of_memory,
+)
 from .faces.faces import Faces
 from .network.generator import GpenGenerator
 from .validation import check_faces, check_images, check_masks, is_finite
@@ -239,7 +244,9 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
         # To [-1, 1] and to the network's memory order in one allocation: it may be large.
         normalised = torch.empty_like(crops, memory_format=torch.channels_last)
         restored = model(torch.add(-_ONE, crops, alpha=2, out=normalised))
-    except torch.cuda.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         if len(crops) < 2:
             raise DeviceMemoryError(
                 f"network: expected memory for one face of {model.config.size} pixels, got less "

@@ -7,13 +7,16 @@ bicubic interpolation where it covers less. Pixel centres are at integer + 0.5.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import is_out_of_memory
 from .alignment import invert_affine, scale_of, transform_points
 
 _BICUBIC_REACH = 2  # source pixels on each side of a sample
@@ -28,6 +31,8 @@ _ROUNDING = 1e-6  # of a scale that was meant to be a whole number
 _MAX_SAMPLES_AT_ONCE = 2**22
 _CPU_SAMPLES_AT_ONCE = 2**17
 _DEALT_TO = 16  # images, on a CPU
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,9 @@ def warp(
         (C, height, width); dtype, device and memory order of ``source``, in which channels may come
         last. Bicubic interpolation may overshoot the range of the source.
     """
+    if not _has_sampling(source.device):
+        needed = None if needed is None else needed.cpu()
+        return warp(source.cpu(), target_to_source, height, width, needed).to(source.device)
     target = _empty_like(source, height, width)
     if needed is not None:
         target.zero_()
@@ -280,13 +288,26 @@ def _average_samples(source: Tensor, grid: Tensor, out: Tensor) -> None:
         grid: (n_dealt, n, h / n_dealt, w, 2) in -1 to 1.
         out: (C, h, w).
     """
-    sampled = F.grid_sample(
-        source.expand(grid.shape[0] * grid.shape[1], -1, -1, -1),
-        grid.flatten(0, 1),
-        mode="bicubic",
-        padding_mode="border",
-        align_corners=False,
-    )
+    sampled = _sample(source.expand(grid.shape[0] * grid.shape[1], -1, -1, -1), grid.flatten(0, 1))
     sampled = torch.unflatten(sampled, 0, grid.shape[:2])  # [n_dealt, n, C, h / n_dealt, w]
     averaged = sampled.mean(dim=1) if grid.shape[1] > 1 else sampled[:, 0]
     torch.unflatten(out, 1, (grid.shape[0], grid.shape[2])).copy_(averaged.transpose(0, 1))
+
+
+def _sample(images: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(images, grid, mode="bicubic", padding_mode="border", align_corners=False)
+
+
+@cache
+def _has_sampling(device: torch.device) -> bool:
+    """Whether the device can ``_sample``: Apple's could not before PyTorch 2.13."""
+    if device.type == "cpu":
+        return True
+    try:
+        _sample(torch.zeros(1, 1, 2, 2, device=device), torch.zeros(1, 1, 1, 2, device=device))
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        _logger.info("GPEN: faces are cut out and put back on the CPU: %s", error)
+        return False
+    return True

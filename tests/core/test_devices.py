@@ -7,6 +7,7 @@ import skimage.data
 import torch
 
 import gpen_core
+from gpen_core.blending import resampling
 from gpen_core.blending.canvas import enlarge
 from gpen_core.blending.face_mask import face_masks
 from gpen_core.blending.parsing import FaceParser, parse_faces, region_mask
@@ -27,9 +28,21 @@ BOOKKEEPING_BYTES = 1024
 """Single numbers and small matrices that may cross over for every face."""
 
 
-@pytest.fixture(params=[True, False], ids=["gpu", "without-float64"])
-def crossings(request):
-    with stand_in_gpu(has_float64=request.param) as counted:
+@pytest.fixture(autouse=True)
+def _nothing_known():
+    resampling._has_sampling.cache_clear()
+    yield
+    resampling._has_sampling.cache_clear()
+
+
+@pytest.fixture(params=["nvidia", "apple"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def crossings(kind):
+    with stand_in_gpu(is_apple=kind == "apple") as counted:
         yield counted
 
 
@@ -86,6 +99,7 @@ def test_restore_faces_gives_what_the_cpu_gives(
         assert_close(actual, getattr(expected, name), tolerance)
 
 
+@pytest.mark.parametrize("kind", ["nvidia"])  # Apple's have the memory of the CPU
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_restore_faces_moves_only_what_lies_under_a_face(network, crossings, settings):
     face_px = 100
@@ -103,6 +117,16 @@ def test_restore_faces_moves_only_what_lies_under_a_face(network, crossings, set
         assert len(crossings.to_host) <= 12
         assert sum(crossings.to_host) <= 4 * plane + BOOKKEEPING_BYTES
     assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize("kind", ["apple"])
+def test_resampling_on_the_cpu_is_said_once(crossings, caplog):
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            gpen_core.crop_faces(batch().to(DEVICE), faces_at(*PLACES), 128)
+    assert [record.getMessage() for record in caplog.records] == [
+        "GPEN: faces are cut out and put back on the CPU: MPS: Unsupported Border padding mode"
+    ]
 
 
 @WHERE
@@ -217,7 +241,7 @@ def test_compare_images_measures_what_the_cpu_measures(crossings, where):
 
 def test_the_stand_in_refuses_what_a_device_would_refuse():
     numbers = torch.arange(3.0)
-    with stand_in_gpu(has_float64=False) as crossings:
+    with stand_in_gpu(is_apple=True) as crossings:
         on_device = numbers.to(DEVICE)
         with pytest.raises(RuntimeError, match="on the CPU, the others on cuda"):
             on_device + numbers

@@ -173,13 +173,22 @@ def test_images_of_another_kind_are_refused(identity, images, remedy):
         gpen_core.restore_faces(images, identity, Faces.empty())
 
 
-def test_a_batch_that_does_not_fit_is_halved_down_to_one_face(identity, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError(),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB, ...)"),
+        RuntimeError("Could not allocate tensor. There is not enough GPU video memory available!"),
+    ],
+    ids=["cuda", "mps", "directml"],
+)
+def test_a_batch_that_does_not_fit_is_halved_down_to_one_face(identity, monkeypatch, error):
     forward, sizes = type(identity).forward, []
 
     def cramped(self, crops):
         sizes.append(len(crops))
         if len(crops) > 1:
-            raise torch.cuda.OutOfMemoryError
+            raise error
         return forward(self, crops)
 
     monkeypatch.setattr(type(identity), "forward", cramped)
@@ -197,6 +206,15 @@ def test_a_face_that_does_not_fit_says_what_to_do(identity, monkeypatch):
         gpen_core.restore_faces(batch(), identity, faces_at(*PLACES))
     # ComfyUI frees its models when it sees this one.
     assert isinstance(raised.value, torch.cuda.OutOfMemoryError)
+
+
+def test_another_error_of_the_network_is_passed_on(identity, monkeypatch):
+    def broken(_self, _crops):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(type(identity), "forward", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        gpen_core.restore_faces(batch(), identity, faces_at(*PLACES), max_batch=4)
 
 
 def test_pixels_that_are_not_finite_are_refused(identity):

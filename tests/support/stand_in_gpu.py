@@ -1,7 +1,7 @@
 """A device that is not there: tensors on the CPU that claim to be on it.
 
 Values are computed on the CPU, so that results can be compared. What a real device would refuse is
-refused: tensors of two devices in one operation, NumPy, and float64 where that is asked for. What
+refused: tensors of two devices in one operation, NumPy, and on Apple's what those cannot do. What
 crosses over is counted. It is slow, and says nothing about kernels, memory or time.
 """
 
@@ -78,10 +78,10 @@ class OnStandIn(Tensor):
 
 
 class _Dispatch(TorchDispatchMode):
-    def __init__(self, crossings: Crossings, *, has_float64: bool) -> None:
+    def __init__(self, crossings: Crossings, *, is_apple: bool) -> None:
         super().__init__()
         self._crossings = crossings
-        self._has_float64 = has_float64
+        self._is_apple = is_apple
 
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -104,6 +104,8 @@ class _Dispatch(TorchDispatchMode):
             self._count(tensors[-1], is_on_device=False)
         elif claiming:
             _check_one_device(operation, args, tensors)
+            if self._is_apple:
+                _check_apple(operation, args)
 
         # Results that are one of the arguments stay the very object that they were.
         known = {id(x.values): x for x in claiming}
@@ -112,7 +114,7 @@ class _Dispatch(TorchDispatchMode):
         def claim(x: Any) -> Any:
             if not isinstance(x, Tensor) or not is_on_device:
                 return x
-            if x.dtype == torch.float64 and not self._has_float64:
+            if x.dtype == torch.float64 and self._is_apple:
                 raise TypeError(f"{operation}: the device has no float64")
             return known[id(x)] if id(x) in known else OnStandIn(x)
 
@@ -133,6 +135,16 @@ def _check_one_device(operation: Any, args: Any, tensors: list[Tensor]) -> None:
     if strays:
         shapes = ", ".join(str(tuple(x.shape)) for x in strays)
         raise RuntimeError(f"{operation}: {shapes} on the CPU, the others on {DEVICE}")
+
+
+def _check_apple(operation: Any, args: Any) -> None:
+    """Refuse what their GPUs could not do in PyTorch 2.4 to 2.12, float64 aside."""
+    if operation is torch.ops.aten.grid_sampler_2d.default and args[2:4] != (0, 0):
+        raise RuntimeError("MPS: Unsupported Border padding mode")
+    if operation is torch.ops.aten._adaptive_avg_pool2d.default:
+        sizes = zip(args[0].shape[-2:], args[1], strict=True)
+        if any(size % wanted for size, wanted in sizes):
+            raise RuntimeError("Adaptive pool MPS: input sizes must be divisible by output sizes")
 
 
 class _MakeTensors(TorchFunctionMode):
@@ -163,11 +175,11 @@ def _values(x: Any) -> Any:
 
 
 @contextlib.contextmanager
-def stand_in_gpu(*, has_float64: bool = True) -> Iterator[Crossings]:
+def stand_in_gpu(*, is_apple: bool = False) -> Iterator[Crossings]:
     """Let ``.to("cuda")`` work for everything inside, eagerly.
 
     Args:
-        has_float64: Whether the device knows that dtype; Apple's do not.
+        is_apple: Whether the device refuses what Apple's refuse.
     """
     torch._C._ensureCUDADeviceGuardSet()
     crossings = Crossings()
@@ -176,7 +188,7 @@ def stand_in_gpu(*, has_float64: bool = True) -> Iterator[Crossings]:
         patch.dict("os.environ", {"GPEN_EAGER": "1"}),
         torch.backends.cudnn.flags(enabled=False),
         _MakeTensors(),
-        _Dispatch(crossings, has_float64=has_float64),
+        _Dispatch(crossings, is_apple=is_apple),
     ):
         yield crossings
 
