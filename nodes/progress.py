@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import comfy.utils
@@ -46,6 +47,6 @@ class FaceProgress:
 def _thumbnail(crop: Tensor, size: int) -> Image.Image:
     """A (3, S, S) crop in [0, 1] as a picture of at most ``size`` pixels, shrunk on its device."""
     if crop.shape[1] > size:
-        crop = F.interpolate(crop[None], (size, size), mode="area")[0]
+        crop = F.avg_pool2d(crop, math.ceil(crop.shape[1] / size))
     pixels = (crop.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
     return Image.fromarray(pixels.cpu().contiguous().numpy())

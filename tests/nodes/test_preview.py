@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from support.faces import faces_at
+from support.stand_in_gpu import stand_in_gpu
 
 
 @pytest.fixture
@@ -120,3 +121,10 @@ def test_previews_are_shrunk_sent_with_the_bar_and_not_too_often(progress, monke
         kind, image, size = shown
         assert (kind, size, image.size) == ("JPEG", 32, (32, 32))
         assert image.getextrema() == ((level, level),) * 3
+
+
+def test_previews_of_any_size_are_shrunk_on_any_device(progress):
+    with stand_in_gpu(is_apple=True):
+        crop = torch.full((3, 80, 80), 0.5).to("cuda")
+        assert progress._thumbnail(crop, 32).size == (26, 26)
+        assert progress._thumbnail(crop, 512).size == (80, 80)
