@@ -127,11 +127,11 @@ class GpenRestoreCrops(io.ComfyNode):
             max_batch = faces_at_once(model)
             for start in range(0, len(inputs), max_batch):
                 check_interrupt()
-                chunk = inputs[start : start + max_batch].to(device, torch.float32)
-                if chunk.shape[2:] != (size, size):
+                chunk = inputs[start : start + max_batch].float()
+                if chunk.shape[2:] != (size, size):  # here, because not every device can
                     chunk = F.interpolate(chunk, (size, size), mode="bicubic", antialias=True)
                     chunk = chunk.clamp(0, 1)
-                for i, crop in enumerate(restore_crops(network, chunk), start):
+                for i, crop in enumerate(restore_crops(network, chunk.to(device)), start):
                     restored[i] = crop
                     if progress.on_crop is not None:
                         progress.on_crop(crop)

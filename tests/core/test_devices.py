@@ -19,7 +19,7 @@ from gpen_core.swaps.blend import blend_swap
 from gpen_core.swaps.frames import match_frames
 from support.faces import PLACES, batch, faces_at
 from support.geometry import smooth
-from support.stand_in_gpu import DEVICE, move, stand_in_gpu
+from support.stand_in_gpu import DEVICE, stand_in_gpu
 
 ALL_BLENDING = gpen_core.BlendSettings(shape="ellipse", color=1.0, detail=0.5, grain=1.0)
 SETTINGS = {"defaults": gpen_core.BlendSettings(), "all": ALL_BLENDING}
@@ -48,7 +48,7 @@ def crossings(kind):
 
 @pytest.fixture
 def network(random_network, crossings):
-    return move(copy.deepcopy(random_network))
+    return copy.deepcopy(random_network).to(DEVICE)
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_search_faces_finds_what_the_cpu_finds(detector, where, rotations):
     images = torch.cat([astronaut, astronaut.rot90(1, (2, 3))])
     options = {"rotations": rotations, "scales": "also small", "detection_size": 320}
     expected = gpen_core.search_faces(images, detector, **options)
-    faces = gpen_core.search_faces(images.to(where), move(copy.deepcopy(detector)), **options)
+    faces = gpen_core.search_faces(images.to(where), copy.deepcopy(detector).to(DEVICE), **options)
     assert len(faces) >= 1
     assert_faces_equal(faces, expected, where)
 
@@ -195,7 +195,7 @@ def test_parsed_masks_are_what_the_cpu_gives(parser, where):
         return face_masks(faces, len(images), (120, 120), shape="ellipse", crop_masks=parsed)
 
     expected = masks(crops, faces, parser)
-    actual = masks(crops.to(where), faces.to(where), move(copy.deepcopy(parser)))
+    actual = masks(crops.to(where), faces.to(where), copy.deepcopy(parser).to(DEVICE))
     assert actual.device == torch.device(where)
     assert_close(actual, expected, 1e-5)
 
@@ -219,7 +219,7 @@ def test_blend_swap_gives_what_the_cpu_gives(random_network, network, parser, wh
         network,
         faces.to(where),
         frames=frames,
-        parser=move(copy.deepcopy(parser)),
+        parser=copy.deepcopy(parser).to(DEVICE),
         user_masks=user_masks.to(where),
     )
     assert result.images.device == torch.device(where)

@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
@@ -141,6 +141,8 @@ def _check_apple(operation: Any, args: Any) -> None:
     """Refuse what their GPUs could not do in PyTorch 2.4 to 2.12, float64 aside."""
     if operation is torch.ops.aten.grid_sampler_2d.default and args[2:4] != (0, 0):
         raise RuntimeError("MPS: Unsupported Border padding mode")
+    if operation is torch.ops.aten._upsample_bicubic2d_aa.default:
+        raise NotImplementedError("The operator is not currently implemented for the MPS device")
     if operation is torch.ops.aten._adaptive_avg_pool2d.default:
         sizes = zip(args[0].shape[-2:], args[1], strict=True)
         if any(size % wanted for size, wanted in sizes):
@@ -186,20 +188,10 @@ def stand_in_gpu(*, is_apple: bool = False) -> Iterator[Crossings]:
     with (
         patch.object(torch.cuda, "_lazy_init", lambda: None),
         patch.dict("os.environ", {"GPEN_EAGER": "1"}),
+        # Modules that move get new parameters: the old ones cannot become tensors of this kind.
+        patch.object(torch.__future__, "_overwrite_module_params_on_conversion", True),
         torch.backends.cudnn.flags(enabled=False),
         _MakeTensors(),
         _Dispatch(crossings, is_apple=is_apple),
     ):
         yield crossings
-
-
-def move(module: nn.Module) -> nn.Module:
-    """Put a module's weights on the device. For good: give a copy."""
-    for owner in module.modules():
-        for name, weight in owner._parameters.items():
-            if weight is not None:
-                owner._parameters[name] = nn.Parameter(OnStandIn(weight.data), requires_grad=False)
-        for name, values in owner._buffers.items():
-            if values is not None:
-                owner._buffers[name] = OnStandIn(values)
-    return module
