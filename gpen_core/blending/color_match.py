@@ -51,6 +51,7 @@ _CPU_PIXELS = 2**15  # mapped at once on a CPU
 _SAMPLES = 128  # pixels along each axis that are looked at; enough for a dozen numbers
 _CELLS = 32  # along each axis; moments are those of their means
 _ITERATIONS = 6
+_MEDIAN_STEP = 4  # medians are those of every fourth sample: sorting is most of the work
 # A pixel counts less the more it differs, and not at all beyond this many times the median
 # difference. The floor, in Oklab, is about what can just be seen.
 _REJECT_AT = 4.0
@@ -226,52 +227,47 @@ def _fit_transport(
     Returns:
         (N, 3, 3) gains and (N, 3) offsets, float64 on the CPU.
     """
-    both = torch.stack((source, target))
+    # The ones make an offset a fourth gain, and become what the pixels of a cell weigh.
+    pairs = torch.cat((source, torch.ones_like(source[:, :1]), target), dim=1).contiguous()
     if not n_rejections:
-        return _transport_of(both, weights)
+        return _transport_of(pairs, weights)
+    given, wanted = pairs.flatten(2)[:, :4], pairs.flatten(2)[:, 4:]  # [N, 4 and 3, K]
     gains = torch.eye(3, dtype=torch.float64).expand(len(source), 3, 3)
-    difference = target - source
-    repeated = weights[:, None].expand_as(source)
+    counts = weights.flatten(1)[:, ::_MEDIAN_STEP]
     # Medians to begin with: a mean would follow the outliers.
-    offsets = _weighted_median(difference.flatten(2), repeated.flatten(2)).cpu().double()
+    difference = (target - source).flatten(2)[..., ::_MEDIAN_STEP]
+    offsets = _weighted_median(difference, counts[:, None].expand_as(difference)).cpu().double()
     for _ in range(n_rejections):
-        mapped = _mix(gains, source).add_(offsets[..., None, None].to(source))
-        residual = mapped.sub_(target).square_().sum(dim=1).sqrt_()  # [N, H, W]
-        middle = _weighted_median(residual.flatten(1), weights.flatten(1))
-        reach = (_REJECT_AT * middle).clamp_min(_SMALLEST_REJECT_AT)[:, None, None]
-        trusted = weights * (1 - (residual / reach).square_()).clamp_min_(0).square_()
-        gains, offsets = _transport_of(both, trusted)
+        transport = torch.cat((gains, offsets[..., None]), dim=2).to(given)
+        # A matrix product may be in TF32, which is enough to judge pixels by.
+        residual = torch.baddbmm(wanted, transport, given, beta=-1)
+        distance = residual.square_().sum(dim=1).sqrt_()  # [N, K]
+        middle = _weighted_median(distance[:, ::_MEDIAN_STEP], counts)
+        reach = (_REJECT_AT * middle).clamp_min_(_SMALLEST_REJECT_AT)[:, None]
+        trust = (1 - (distance / reach).square_()).clamp_min_(0).square_()
+        gains, offsets = _transport_of(pairs, weights * trust.view_as(weights))
     return gains, offsets
 
 
-def _transport_of(both: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """As ``_fit_transport``, by source and target in one tensor (2, N, 3, H, W)."""
-    (mean_in, mean_out), (covariance_in, covariance_out) = _moments(both, weights)
+def _transport_of(pairs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``_fit_transport``, by source, ones and target in one tensor (N, 7, H, W)."""
+    cell = max(1, pairs.shape[-1] // _CELLS)
+    cells = F.avg_pool2d(pairs * weights[:, None], cell, ceil_mode=True)
+    cells = cells.flatten(2).cpu().double()  # all at once: every copy is waited for
+    totals = cells[:, 3:4]  # [N, 1, K]
+    means = cells / totals.clamp_min(_SMALLEST_WEIGHT)
+    shares = totals / totals.sum(dim=2, keepdim=True).clamp_min(_SMALLEST_WEIGHT)
+    mean_in, covariance_in = _moments(means[:, :3], shares)
+    mean_out, covariance_out = _moments(means[:, 4:], shares)
     gains = _transport(covariance_in, covariance_out)
-    return gains, mean_out - (gains @ mean_in[..., None])[..., 0]
+    return gains, (mean_out - gains @ mean_in)[..., 0]
 
 
-def _moments(colors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted moments of the cells' means.
-
-    Args:
-        colors: (M, N, 3, H, W).
-        weights: (N, H, W).
-
-    Returns:
-        Mean (M, N, 3) and covariance (M, N, 3, 3), float64 on the CPU.
-    """
-    cell = max(1, colors.shape[-1] // _CELLS)
-    totals = F.avg_pool2d(weights[:, None], cell, ceil_mode=True)  # [N, 1, h, w]
-    weighted = (colors * weights[:, None]).flatten(0, 1)
-    cells = torch.unflatten(F.avg_pool2d(weighted, cell, ceil_mode=True), 0, colors.shape[:2])
-    cells = (cells / totals.clamp_min(_SMALLEST_WEIGHT)).flatten(3)  # [M, N, 3, K]
-    shares = totals.flatten(2) / totals.sum(dim=(2, 3)).clamp_min(_SMALLEST_WEIGHT)[..., None]
-    mean = (cells * shares).sum(dim=3, keepdim=True)
-    centred = cells - mean
-    covariance = (centred * shares) @ centred.mT
-    moments = torch.cat((mean, covariance), dim=3).cpu().double()  # one copy: each is waited for
-    return moments[..., 0], moments[..., 1:]
+def _moments(colors: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (N, 3, 1) and covariance (N, 3, 3) of (N, 3, K) colours by their shares (N, 1, K)."""
+    mean = (colors * shares).sum(dim=2, keepdim=True)
+    centred = colors - mean
+    return mean, (centred * shares) @ centred.mT
 
 
 def _transport(source: Tensor, target: Tensor) -> Tensor:
@@ -296,7 +292,7 @@ def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
     """Along the last axis of (..., K); of equal weights, the lower of two in the middle."""
     ordered, order = values.sort(dim=-1)
     running = weights.gather(-1, order).cumsum(dim=-1)
-    middle = torch.searchsorted(running, running[..., -1:] / 2).clamp_max(values.shape[-1] - 1)
+    middle = torch.searchsorted(running, running[..., -1:] / 2)
     return ordered.gather(-1, middle)[..., 0]
 
 
