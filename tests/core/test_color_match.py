@@ -118,6 +118,17 @@ def test_a_twentieth_of_other_pixels_changes_little(face, value, where, spoilt):
     assert (result - expected)[..., ~other].abs().max() < 0.004  # one 8-bit step
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("name", [*GAINS, "haze"])
+def test_a_third_that_shows_something_else_is_left_out(face, name, value):
+    cast = shifted(face, 0.7, [0.12, 0.01, 0.02]) if name == "haze" else gained(face, GAINS[name])
+    covered = torch.zeros(256, 256, dtype=torch.bool)
+    covered[20:160, 20:160] = True
+    matched = match_color(cast, torch.where(covered, value, face), None, 1.0)
+    left, before = ((x - face)[..., ~covered].abs().mean() for x in (matched, cast))
+    assert left < 0.05 * before
+
+
 def test_detail_that_only_the_restoration_has_keeps_its_contrast(face):
     coarse = F.interpolate(F.avg_pool2d(face, 4), size=(256, 256), mode="bicubic").clamp(0, 1)
     assert difference(match_color(face, coarse, None, 1.0), face) < 0.07
