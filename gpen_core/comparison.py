@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import TensorSpecError
@@ -133,22 +132,6 @@ def box_masks(
         x0, y0, x1, y1 = (max(0, round(edge)) for edge in box.tolist())
         masks[index, y0:y1, x0:x1] = 1
     return masks
-
-
-def resize(images: Tensor, height: int, width: int) -> Tensor:
-    """Resize images with an antialiased bicubic filter, and keep them in [0, 1].
-
-    Args:
-        images: (B, C, H, W) floating in [0, 1].
-        height: Of the result in pixels.
-        width: Of the result in pixels.
-
-    Returns:
-        (B, C, height, width); the images themselves if they have that size.
-    """
-    if images.shape[2:] == (height, width):
-        return images
-    return F.interpolate(images, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def _check(before: Tensor, after: Tensor, region: Tensor | None) -> None:

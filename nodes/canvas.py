@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core.blending.canvas import MAX_SCALE, CanvasSize, enlarge, enlarged_size
+from ..gpen_core.resizing import resize
 from .host import to_channels_last
 
 
@@ -63,9 +63,7 @@ def make_canvas(images: Tensor, scale: float, upscale_model: Any | None) -> Tens
     colors: Tensor = upscaled.permute(0, 3, 1, 2).to(images)
     if colors.shape[2] < height or colors.shape[3] < width:
         colors = enlarge(colors, max(height, colors.shape[2]), max(width, colors.shape[3]))
-    if colors.shape[2:] != (height, width):
-        colors = F.interpolate(colors, (height, width), mode="bicubic", antialias=True)
-        colors = colors.clamp(0, 1)
+    colors = resize(colors, (height, width))
     if images.shape[1] == 3:
         return colors
     canvas = enlarge(images, height, width)

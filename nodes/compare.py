@@ -7,8 +7,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import Faces
-from ..gpen_core.comparison import Comparison, Similarity, box_masks, compare_images, resize
+from ..gpen_core.comparison import Comparison, Similarity, box_masks, compare_images
 from ..gpen_core.errors import TensorSpecError
+from ..gpen_core.resizing import resize
 from .host import check_interrupt, fit_masks, to_channels_first
 from .preview import before_after_ui
 from .schema import node_schema
@@ -103,7 +104,7 @@ class GpenCompare(io.ComfyNode):
         if faces is not None:
             boxes = box_masks(faces, len(news), (news.shape[2], news.shape[3]), scale)
             region = boxes if region is None else boxes * region
-        resized = resize(olds, news.shape[2], news.shape[3])
+        resized = resize(olds, (news.shape[2], news.shape[3]))
         comparison = compare_images(
             resized,
             news,

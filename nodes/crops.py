@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import BlendSettings, Faces, crop_faces, paste_faces, restore_crops
+from ..gpen_core.resizing import resize
 from .host import (
     check_interrupt,
     faces_at_once,
@@ -127,11 +127,9 @@ class GpenRestoreCrops(io.ComfyNode):
             max_batch = faces_at_once(model)
             for start in range(0, len(inputs), max_batch):
                 check_interrupt()
-                chunk = inputs[start : start + max_batch].float()
-                if chunk.shape[2:] != (size, size):  # here, because not every device can
-                    chunk = F.interpolate(chunk, (size, size), mode="bicubic", antialias=True)
-                    chunk = chunk.clamp(0, 1)
-                for i, crop in enumerate(restore_crops(network, chunk.to(device)), start):
+                chunk = inputs[start : start + max_batch].to(device, torch.float32)
+                chunk = resize(chunk, (size, size))
+                for i, crop in enumerate(restore_crops(network, chunk), start):
                     restored[i] = crop
                     if progress.on_crop is not None:
                         progress.on_crop(crop)

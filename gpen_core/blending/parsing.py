@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints.strict_load import load_weights
 from ..errors import NonFiniteOutputError, TensorSpecError
+from ..resizing import resize
 from .masks import soften
 
 PARSING_SIZE = 512
@@ -304,11 +304,7 @@ def _region_indices(regions: Iterable[FaceRegion | str]) -> list[int]:
 
 
 def _resize(crops: Tensor) -> Tensor:
-    crops = crops.float()
-    if crops.shape[-1] != PARSING_SIZE:
-        size = (PARSING_SIZE, PARSING_SIZE)
-        crops = F.interpolate(crops, size, mode="bilinear", antialias=True)
-    return crops.clamp(0, 1)
+    return resize(crops.float(), (PARSING_SIZE, PARSING_SIZE), "bilinear").clamp(0, 1)
 
 
 def _check_crops(crops: Tensor) -> None:

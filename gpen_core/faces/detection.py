@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..checkpoints.strict_load import load_weights
 from ..errors import TensorSpecError
+from ..resizing import resize
 from ..validation import check_images
 from .faces import Faces
 from .retinaface import (
@@ -180,10 +180,7 @@ def scaled_size(height: int, width: int, ratio: float) -> tuple[int, int]:
 
 
 def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    images = images.float()
-    if images.shape[-2:] != size:
-        images = F.interpolate(images, size, mode="bilinear", antialias=True)
-    return images.clamp(0, 1)
+    return resize(images.float(), size, "bilinear").clamp(0, 1)
 
 
 def _check_finite(images: Tensor, first_index: int) -> None:

@@ -8,9 +8,9 @@ from enum import Enum
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..blending.alignment import transform_points
+from ..resizing import resize
 from .detection import (
     DEFAULT_DETECTION_SIZE,
     DEFAULT_MAX_BATCH,
@@ -271,8 +271,7 @@ class _Search:
         for start in range(0, len(which), chunk):
             rows = which[start : start + chunk]
             copies = self._images[rows.to(self._images.device), :3].float()
-            if copies.shape[-2:] != size:
-                copies = F.interpolate(copies, size, mode="bilinear", antialias=True)
+            copies = resize(copies, size, "bilinear")
             faces = detect_faces(
                 torch.rot90(copies, quarter, (-2, -1)),
                 self._detector,

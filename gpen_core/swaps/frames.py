@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import FrameMatchError
+from ..resizing import resize
 from ..validation import check_images
 
 _THUMBNAIL_PX = 24
@@ -109,9 +110,7 @@ def fit_image(image: Tensor, height: int, width: int) -> Tensor:
     """(C, H, W) floating in [0, 1] in another size; itself if it has that size."""
     if image.shape[1:] == (height, width):
         return image
-    wide = image[None].float()
-    fitted = F.interpolate(wide, (height, width), mode="bicubic", antialias=True).clamp_(0, 1)
-    return fitted[0].to(image.dtype)
+    return resize(image[None].float(), (height, width))[0].to(image.dtype)
 
 
 def _assign(swapped: Tensor, originals: Tensor) -> tuple[list[int], Tensor]:

@@ -6,8 +6,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from gpen_core import comparison
-from gpen_core.comparison import box_masks, compare_images, resize
+from gpen_core.comparison import box_masks, compare_images
 from gpen_core.errors import GpenError
+from gpen_core.resizing import resize
 from support.faces import faces_at
 from support.geometry import noise
 
@@ -121,8 +122,8 @@ def test_box_masks_are_one_inside_the_scaled_boxes_and_cut_off_at_the_edge():
 
 def test_resize_keeps_images_of_that_size_and_the_range():
     images = noise(16, 1)[None]
-    assert resize(images, 16, 16) is images
-    resized = resize((images > 0.5).float(), 31, 17)
+    assert resize(images, (16, 16)) is images
+    resized = resize((images > 0.5).float(), (31, 17))
     assert resized.shape == (1, 3, 31, 17)
     assert float(resized.min()) >= 0
     assert float(resized.max()) <= 1

@@ -29,6 +29,10 @@ _INDEXING = {
     torch.ops.aten.index_put.default,
     torch.ops.aten.index_put_.default,
 }
+_ANTIALIASED = {
+    torch.ops.aten._upsample_bilinear2d_aa.default,
+    torch.ops.aten._upsample_bicubic2d_aa.default,
+}
 
 
 @dataclass
@@ -141,7 +145,7 @@ def _check_apple(operation: Any, args: Any) -> None:
     """Refuse what their GPUs could not do in PyTorch 2.4 to 2.12, float64 aside."""
     if operation is torch.ops.aten.grid_sampler_2d.default and args[2:4] != (0, 0):
         raise RuntimeError("MPS: Unsupported Border padding mode")
-    if operation is torch.ops.aten._upsample_bicubic2d_aa.default:
+    if operation in _ANTIALIASED:
         raise NotImplementedError("The operator is not currently implemented for the MPS device")
     if operation is torch.ops.aten._adaptive_avg_pool2d.default:
         sizes = zip(args[0].shape[-2:], args[1], strict=True)
