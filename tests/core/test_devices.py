@@ -7,7 +7,6 @@ import skimage.data
 import torch
 
 import gpen_core
-from gpen_core.blending import resampling
 from gpen_core.blending.canvas import enlarge
 from gpen_core.blending.face_mask import face_masks
 from gpen_core.blending.parsing import FaceParser, parse_faces, region_mask
@@ -26,13 +25,6 @@ SETTINGS = {"defaults": gpen_core.BlendSettings(), "all": ALL_BLENDING}
 WHERE = pytest.mark.parametrize("where", ["cpu", DEVICE], ids=["images-cpu", "images-device"])
 BOOKKEEPING_BYTES = 2**15
 """What single numbers, small matrices and the cells of colours that are compared are less than."""
-
-
-@pytest.fixture(autouse=True)
-def _nothing_known():
-    resampling._has_sampling.cache_clear()
-    yield
-    resampling._has_sampling.cache_clear()
 
 
 @pytest.fixture(params=["nvidia", "apple"])

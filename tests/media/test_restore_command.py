@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gpen_core import BlendSettings
@@ -20,6 +21,7 @@ from gpen_core.media import Restorer, VideoCodec
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict
 from support.media import KnownFaces, picture_samples, png_file, read_frames, write_video
+from support.stand_in_gpu import stand_in_gpu
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -242,6 +244,24 @@ def test_a_real_face_is_found_and_nothing_else_is_touched(tmp_path, checkpoint, 
     arguments = ("--output", tmp_path / "out", "--models", models, "--rotations", "off")
     assert run("by_name.safetensors", source, *arguments) == 0
     np.testing.assert_array_equal(pixels(tmp_path / "out" / source.name), pixels(source))
+
+
+@pytest.mark.parametrize("is_apple", [False, True], ids=["nvidia", "apple"])
+def test_a_face_is_restored_on_a_device(tmp_path, checkpoint, models_dir, monkeypatch, is_apple):
+    skimage_data = pytest.importorskip("skimage.data")
+    source = tmp_path / "astronaut.png"
+    Image.fromarray(skimage_data.astronaut()).save(source)
+    memory = (2**33, 2**33)  # free and all
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: memory)
+    arguments = ("--output", tmp_path / "out", "--models", models_dir, "--dtype", "fp32")
+    with stand_in_gpu(is_apple=is_apple) as crossings:
+        assert run(checkpoint, source, *arguments, "--device", "cuda", "--color", "1") == 0
+    assert crossings.to_host
+    restored, given = (
+        pixels(path).astype(int) for path in (tmp_path / "out" / source.name, source)
+    )
+    assert abs(restored - given).max() <= 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process")

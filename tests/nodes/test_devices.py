@@ -1,7 +1,6 @@
 """The nodes with their networks on a stand-in for a GPU, as ComfyUI puts them there."""
 
 import shutil
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -34,12 +33,9 @@ def on_device(request, host, monkeypatch):
     monkeypatch.setattr(mm, "get_free_memory", free_memory)
     monkeypatch.setattr(mm, "should_use_fp16", lambda *_, **__: False)
     monkeypatch.setattr(mm, "should_use_bf16", lambda *_, **__: False)
-    resampling = sys.modules["gpen_pack.gpen_core.blending.resampling"]
-    resampling._has_sampling.cache_clear()
     with stand_in_gpu(is_apple=request.param == "apple") as crossings:
         yield crossings
         mm.unload_all_models()
-    resampling._has_sampling.cache_clear()
 
 
 @pytest.fixture

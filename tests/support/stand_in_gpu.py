@@ -8,6 +8,7 @@ crosses over is counted. It is slow, and says nothing about kernels, memory or t
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -198,4 +199,13 @@ def stand_in_gpu(*, is_apple: bool = False) -> Iterator[Crossings]:
         _MakeTensors(),
         _Dispatch(crossings, is_apple=is_apple),
     ):
+        _forget_devices()
         yield crossings
+    _forget_devices()
+
+
+def _forget_devices() -> None:
+    """What was found out about one stand-in does not hold for the next."""
+    for name, module in list(sys.modules.items()):
+        if name.endswith("gpen_core.blending.resampling"):  # the pack has one of its own
+            module._has_sampling.cache_clear()
