@@ -41,7 +41,8 @@ def load_model(
     Args:
         path: A .pth, .pt, .bin, .safetensors or .onnx file. Nothing in it is executed.
         device: Where to put the network.
-        dtype: What to run the convolutions in: float32, float16 or bfloat16.
+        dtype: What to run the convolutions in: float32, float16 or bfloat16, which is float16 up
+            to 128 pixels. On a CPU all float16 is computed in float32.
 
     Raises:
         CheckpointNotFoundError: There is no such file.

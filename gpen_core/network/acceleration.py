@@ -55,7 +55,8 @@ def run(network: GpenGenerator, forward: Callable[[Tensor], Tensor], crops: Tens
     if crops.device.type != "cuda" or _is_switched_off():
         return forward(crops)
     with torch.cuda.device(crops.device):
-        check_kernels(crops.device, network.dtype)
+        for dtype in network.conv_dtypes:
+            check_kernels(crops.device, dtype)
         try:
             if not _graphs_work:
                 return forward(crops)

@@ -19,14 +19,16 @@ from . import acceleration
 from .config import GpenConfig, detect_config
 from .folding import check_fir_kernels, fill_network
 from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter
+from .precision import dtype_at
 from .strips import decode_in_strips, encode_in_strips
 
 
 class GpenGenerator(nn.Module):
     """GPEN for inference. Built by ``from_state_dict`` or ``gpen_core.load_model``.
 
-    Convolutions run in ``dtype``; the style path and the sum of the RGB maps always in float32.
-    Move it between devices with ``to(device)``; to change the dtype, build it anew.
+    Convolutions run in ``dtype`` (but see ``precision.py``); the style path and the sum of the RGB
+    maps always in float32. Move it between devices with ``to(device)``; to change the dtype, build
+    it anew.
     """
 
     def __init__(self, config: GpenConfig, dtype: torch.dtype = torch.float32) -> None:
@@ -35,27 +37,32 @@ class GpenGenerator(nn.Module):
         self.dtype = dtype
         resolutions, width = config.resolutions, config.injected_width
 
-        self.encoder = nn.ModuleList([EncoderBlock(3, config.channels(config.size), False, dtype)])
-        for resolution in reversed(resolutions[:-1]):
-            in_chs, out_chs = config.channels(2 * resolution), config.channels(resolution)
-            self.encoder.append(EncoderBlock(in_chs, out_chs, True, dtype))
+        dtypes = [dtype_at(resolution, dtype) for resolution in resolutions]
+        self.conv_dtypes = frozenset(dtypes)
+
+        self.encoder = nn.ModuleList()
+        for resolution, level in zip(reversed(resolutions), reversed(dtypes), strict=True):
+            is_first = resolution == config.size
+            in_chs = 3 if is_first else config.channels(2 * resolution)
+            out_chs = config.channels(resolution)
+            self.encoder.append(EncoderBlock(in_chs, out_chs, not is_first, level))
         self.code = ActivatedLinear(config.channels(4) * 16, config.style_dim)
         self.style = nn.Sequential(
             *(ActivatedLinear(config.style_dim, config.style_dim) for _ in range(config.n_mlp))
         )
 
-        self.constant = parameter(1, config.channels(4), 4, 4, dtype=dtype)
+        self.constant = parameter(1, config.channels(4), 4, 4, dtype=dtypes[0])
         self.convs = nn.ModuleList()
         self.to_rgbs = nn.ModuleList()
         in_chs = config.channels(4)
-        for i, resolution in enumerate(resolutions):
+        for resolution, level in zip(resolutions, dtypes, strict=True):
             out_chs = config.channels(resolution)
-            for upsample in (True, False) if i else (False,):
+            for upsample in (True, False) if resolution > 4 else (False,):
                 self.convs.append(
-                    StyledConv(in_chs, out_chs, config.style_dim, upsample, config.concat, dtype)
+                    StyledConv(in_chs, out_chs, config.style_dim, upsample, config.concat, level)
                 )
                 in_chs = out_chs * width
-            self.to_rgbs.append(ToRgb(in_chs, config.style_dim, dtype))
+            self.to_rgbs.append(ToRgb(in_chs, config.style_dim, level))
 
     @classmethod
     def from_state_dict(
@@ -68,7 +75,8 @@ class GpenGenerator(nn.Module):
 
         Args:
             state_dict: Names and tensors as published, of any floating dtype. Not modified.
-            dtype: What to run the convolutions in: float32, float16 or bfloat16.
+            dtype: What to run the convolutions in: float32, float16 or bfloat16, which is float16
+                up to 128 pixels. On a CPU all float16 is computed in float32.
             name: What to call the state dict in error messages.
 
         Raises:
@@ -136,7 +144,7 @@ class GpenGenerator(nn.Module):
         return moved
 
     def _restore(self, crops: Tensor) -> Tensor:
-        x = crops.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        x = crops.contiguous(memory_format=torch.channels_last)
         if x.device.type == "cpu":
             faces = [self._restore_in_strips(face) for face in torch.split(x, 1)]
             restored = faces[0] if len(faces) == 1 else torch.cat(faces)

@@ -18,6 +18,7 @@ from . import winograd
 from .acceleration import uses_kernels
 from .config import FIR_TAPS
 from .fused import forward as fused
+from .precision import arithmetic_dtype
 
 LEAKY_SLOPE = 0.2
 ACTIVATION_GAIN = math.sqrt(2.0)
@@ -52,7 +53,8 @@ class Blur(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """(N, C, H, W) -> (N, C, H + 2 * padding - 3, W + 2 * padding - 3), plus (C,) ``bias``."""
-        return F.conv2d(x, self.kernel, bias, padding=self.padding, groups=x.shape[1])
+        kernel = self.kernel.to(x.dtype)
+        return F.conv2d(x, kernel, bias, padding=self.padding, groups=x.shape[1])
 
 
 def upsample_rgb(rgb: Tensor) -> Tensor:
@@ -111,22 +113,23 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H, W), or half of H and W where it downsamples."""
+        x = x.to(arithmetic_dtype(self.weight))
         if uses_kernels(x):
             return fused.encoder_block(self, x)
-        if self.blur is None:
-            y = F.conv2d(x, self.weight, self.bias)
-        else:
-            y = F.conv2d(self.blur(x), self.weight, self.bias, stride=2)
-        return F.leaky_relu_(y, LEAKY_SLOPE)
+        return self._convolve(x if self.blur is None else self.blur(x))
 
     def rows(self, x: Rows, height: int, first: int, end: int) -> Tensor:
         """Rows ``first`` to ``end`` of the result for a map ``x`` of ``height`` rows."""
+        dtype = arithmetic_dtype(self.weight)
         if self.blur is None:
-            y = F.conv2d(x(first, end), self.weight, self.bias)
-        else:
-            top, bottom = max(2 * first - 2, 0), min(2 * end + 2, height)
-            blurred = self.blur(x(top, bottom))[:, :, 2 * first - top : 2 * end + 1 - top]
-            y = F.conv2d(blurred, self.weight, self.bias, stride=2)
+            return self._convolve(x(first, end).to(dtype))
+        top, bottom = max(2 * first - 2, 0), min(2 * end + 2, height)
+        blurred = self.blur(x(top, bottom).to(dtype))
+        return self._convolve(blurred[:, :, 2 * first - top : 2 * end + 1 - top])
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        stride = 1 if self.blur is None else 2
+        y = F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype), stride)
         return F.leaky_relu_(y, LEAKY_SLOPE)
 
 
@@ -174,6 +177,7 @@ class StyledConv(nn.Module):
         Returns:
             (N, 2 * O, H', W') with concatenated features, (N, O, H', W') with added ones.
         """
+        x = x.to(arithmetic_dtype(self.weight))
         if uses_kernels(x):
             return fused.styled_conv(self, x, style, features)
         return self._inject(self._convolve(x, *self._modulation(style)), features)
@@ -197,7 +201,7 @@ class StyledConv(nn.Module):
         else:
             top, bottom = max(first - 1, 0), min(end + 1, height)
             skipped = first - top
-        y = self._convolve_modulated(x(top, bottom), weight)
+        y = self._convolve_modulated(x(top, bottom).to(weight.dtype), weight)
         return self._inject(y[:, :, skipped : skipped + end - first], features(first, end))
 
     def modulated_weight(self, style: Tensor, n_pixels: int) -> Tensor:
@@ -216,7 +220,7 @@ class StyledConv(nn.Module):
         torch.ops.aten.leaky_relu.out(y, LEAKY_SLOPE, out=decoded)
         assert self.injected_bias is not None
         torch.add(
-            self.injected_bias.view(1, -1, 1, 1),
+            self.injected_bias.to(y.dtype).view(1, -1, 1, 1),
             features,
             alpha=self.injection_strength,
             out=injected,
@@ -258,28 +262,30 @@ class StyledConv(nn.Module):
         """
         first, second = (scales, demodulation) if self.upsample else (demodulation, scales)
         factors = torch.outer(first, second)[:, :, None, None]
-        weight = self.weight * factors.to(self.weight.dtype)
+        weight = self.weight * factors.to(arithmetic_dtype(self.weight))
         if not self.upsample and winograd.pays(weight, n_pixels):
             return winograd.transform_weight(weight)
         return weight
 
     def _convolve_modulated(self, x: Tensor, weight: Tensor) -> Tensor:
+        bias = self.bias.to(x.dtype)
         if self.blur is not None:
-            return self.blur.forward(F.conv_transpose2d(x, weight, stride=2), self.bias)
+            return self.blur.forward(F.conv_transpose2d(x, weight, stride=2), bias)
         if weight.ndim == 3:
-            return winograd.convolve(x, weight, self.bias)
-        return F.conv2d(x, weight, self.bias, padding=1)
+            return winograd.convolve(x, weight, bias)
+        return F.conv2d(x, weight, bias, padding=1)
 
     def _convolve_scaled_activations(
         self, x: Tensor, scales: Tensor, demodulation: Tensor
     ) -> Tensor:
         x = x * scales.to(x.dtype)[:, :, None, None]
         demodulation = demodulation.to(x.dtype)[:, :, None, None]
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
         if self.blur is not None:
-            y = F.conv_transpose2d(x, self.weight, stride=2)
-            return self.blur.forward(y.mul_(demodulation), self.bias)
-        y = F.conv2d(x, self.weight, padding=1)
-        return torch.addcmul(self.bias.view(1, -1, 1, 1), y, demodulation)
+            y = F.conv_transpose2d(x, weight, stride=2)
+            return self.blur.forward(y.mul_(demodulation), bias)
+        y = F.conv2d(x, weight, padding=1)
+        return torch.addcmul(bias.view(1, -1, 1, 1), y, demodulation)
 
 
 class ToRgb(nn.Module):
@@ -313,8 +319,8 @@ class ToRgb(nn.Module):
     def modulated_weights(self, style: Tensor) -> Tensor:
         """The weight for each face, (N, 3, I, 1, 1), by their styles (N, style_dim)."""
         scales = F.linear(style, self.modulation_weight, self.modulation_bias)
-        return (self.weight * scales[:, None, :]).to(self.bias.dtype)[..., None, None]
+        return (self.weight * scales[:, None, :]).to(arithmetic_dtype(self.bias))[..., None, None]
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """One face (1, I, H, W) by its weight -> (1, 3, H, W) float32."""
-        return F.conv2d(x, weight, self.bias).float()
+        return F.conv2d(x, weight, self.bias.to(x.dtype)).float()

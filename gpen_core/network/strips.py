@@ -23,6 +23,7 @@ from .layers import (
     rows_of,
     upsampled_rgb_rows,
 )
+from .precision import arithmetic_dtype
 
 STRIP_BYTES = 16 * 2**20
 """About the size of the widest temporary of a strip."""
@@ -39,7 +40,7 @@ def encode_in_strips(blocks: Sequence[EncoderBlock], crop: Tensor) -> tuple[list
     for block in blocks[1:]:
         size = crop.shape[2] >> len(features)
         out_chs, in_chs = block.weight.shape[:2]
-        x = _empty_map(out_chs, size, like=crop)
+        x = _empty_map(out_chs, size, arithmetic_dtype(block.weight))
         rows = partial(block.rows, features[-1], 2 * size)
         # Two rows of the input, twice as wide, go into one of the result.
         for first, end in _strips(size, row_bytes=4 * size * in_chs * x.itemsize):
@@ -93,7 +94,7 @@ def _double(
     upsampled = partial(up.rows, rows_of(x), height, up_weight, features)
     rows = partial(conv.rows, upsampled, size, weight, features)
     rgb_weight = to_rgb.modulated_weights(style)[0]
-    result = _empty_map(channels, size, like=x) if keep else x.new_empty(0)
+    result = _empty_map(channels if keep else 0, size, arithmetic_dtype(conv.weight))
     result_rgb = rgb.new_empty(1, 3, size, size)
     for first, end in strips:
         y = rows(first, end)
@@ -111,6 +112,6 @@ def _strips(height: int, row_bytes: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + n_rows, height)
 
 
-def _empty_map(channels: int, size: int, like: Tensor) -> Tensor:
+def _empty_map(channels: int, size: int, dtype: torch.dtype) -> Tensor:
     """An uninitialised (1, channels, size, size) in the memory order that convolutions like."""
-    return like.new_empty(1, size, size, channels).permute(0, 3, 1, 2)
+    return torch.empty(1, size, size, channels, dtype=dtype).permute(0, 3, 1, 2)

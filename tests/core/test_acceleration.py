@@ -15,8 +15,10 @@ from gpen_core.network.acceleration import (
     run,
     uses_kernels,
 )
+from gpen_core.network.config import GpenConfig
 from gpen_core.network.cuda_graphs import GraphCache, GraphCaptureError
 from gpen_core.network.fused import twins
+from gpen_core.network.generator import GpenGenerator
 
 DEVICE = torch.device("cuda", 0)
 
@@ -163,6 +165,15 @@ def test_run_with_eager_wanted_tries_nothing(monkeypatch, network):
     monkeypatch.setattr(acceleration, "check_kernels", raise_error(AssertionError()))
     assert run(network, lambda x: "eager", on_cuda()) == "eager"
     assert network not in acceleration._graphs
+
+
+def test_run_tries_the_kernels_in_every_dtype_of_the_network():
+    network = GpenGenerator(GpenConfig(256, 1, 0.0625), torch.bfloat16)
+    run(network, lambda x: x, on_cuda())
+    assert acceleration._kernels_work == {
+        (DEVICE, torch.float16): True,
+        (DEVICE, torch.bfloat16): True,
+    }
 
 
 def test_run_keeps_one_cache_of_graphs_for_each_network(network):

@@ -98,7 +98,7 @@ def test_load_state_dict_restores_dropped_filters_and_drops_unused_noise(tmp_pat
 def test_load_model_runs_in_the_dtype_asked_for(tmp_path):
     gpen_core.save_checkpoint(STATE_DICT, tmp_path / "model.safetensors")
     model = gpen_core.load_model(tmp_path / "model.safetensors", dtype=torch.bfloat16)
-    assert model.convs[0].weight.dtype == torch.bfloat16
+    assert model.convs[-1].weight.dtype == torch.bfloat16
     assert not model.training
 
 

@@ -10,9 +10,9 @@ from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.layers import EncoderBlock, StyledConv, ToRgb, upsample_rgb
 from gpen_core.network.synthetic import random_state_dict
 from support.metrics import relative_l2
+from support.stand_in_gpu import DEVICE, stand_in_gpu
 
-# Half precision as for the eager way: these networks are narrow, and average fewer errors away.
-MAX_ERROR = {torch.float32: 3e-6, torch.float16: 3e-3, torch.bfloat16: 2e-2}
+MAX_ERROR = {torch.float32: 3e-6, torch.float16: 3e-3, torch.bfloat16: 1e-2}
 CONCATENATED = GpenConfig(256, 1, 0.125)
 ADDED = GpenConfig(256, 2, 0.0625, concat=False, style_dim=64)
 
@@ -50,7 +50,9 @@ def test_fused_network_agrees_with_the_eager_one_in_float32(monkeypatch, config,
     crops = torch.rand(n_faces, 3, 256, 256, generator=torch.Generator().manual_seed(1)) * 2 - 1
     expected = GpenGenerator.from_state_dict(state_dict)(crops)
     use_kernels(monkeypatch, twins)
-    restored = GpenGenerator.from_state_dict(state_dict, dtype)(crops)
+    with stand_in_gpu():
+        network = GpenGenerator.from_state_dict(state_dict, dtype).to(DEVICE)
+        restored = network(crops.to(DEVICE)).cpu()
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
 
 

@@ -13,10 +13,10 @@ from gpen_core.network.synthetic import random_state_dict
 from support.golden import load_golden
 from support.metrics import relative_l2
 from support.reference_gpen import ReferenceGpen
+from support.stand_in_gpu import DEVICE, stand_in_gpu
 
 GOLDEN = ["gpen_256_cm1_narrow0125", "gpen_512_cm2_narrow00625"]
-# Of random weights against float32; half precision as far as its rounding goes.
-MAX_ERROR = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 2e-2}
+MAX_ERROR = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 1e-2}
 
 VARIANTS = [
     GpenConfig(256, 1, 0.125),
@@ -175,7 +175,9 @@ def test_half_precision_does_not_overflow_with_extreme_weights(distort, dtype):
     with torch.no_grad():
         expected = reference(crops)
     assert relative_l2(GpenGenerator.from_state_dict(state_dict)(crops), expected) <= 1e-5
-    restored = GpenGenerator.from_state_dict(state_dict, dtype)(crops)
+    with stand_in_gpu():
+        network = GpenGenerator.from_state_dict(state_dict, dtype).to(DEVICE)
+        restored = network(crops.to(DEVICE)).cpu()
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
 
 
