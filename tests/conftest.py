@@ -5,8 +5,13 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
+
+# Speed is no test: the first example may have a library to load.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # runs kernels on the CPU; read when Triton is imported

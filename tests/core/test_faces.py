@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gpen_core.errors import TensorSpecError
@@ -174,7 +174,6 @@ def test_to_keeps_everything():
     assert faces.image_index.tolist() == [1, 0]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), max_size=12), st.booleans())
 def test_images_taken_one_by_one_make_the_whole(image_index, tracked):
     faces = make_faces(image_index, tracked)

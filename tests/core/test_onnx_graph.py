@@ -247,9 +247,7 @@ def test_truncated_golden_file_is_refused(tmp_path, test_data):
             read(data[:length], tmp_path, "cut.onnx")
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), min_size=1, max_size=9))
 def test_damaged_bytes_end_in_a_checkpoint_error_or_a_graph(tmp_path, changes):
     data = bytearray(small_model().SerializeToString())

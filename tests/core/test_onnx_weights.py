@@ -671,9 +671,7 @@ def test_missing_and_other_files_are_refused(tmp_path, test_data):
         read_onnx_state_dict(test_data / "golden/gpen_256_cm1_narrow0125.pth")
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), max_size=20),
     kept=st.floats(0.05, 1) | st.just(1.0),
@@ -693,9 +691,7 @@ def test_damaged_file_ends_in_a_checkpoint_error_or_a_state_dict(exported, tmp_p
 REWIRINGS = ("input", "op_type", "remove input", "shape", "type", "attribute", "data")
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_rewired_graph_ends_in_a_checkpoint_error_or_a_state_dict(simplified_bytes, tmp_path, data):
     model = onnx.ModelProto.FromString(simplified_bytes)

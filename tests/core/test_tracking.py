@@ -165,7 +165,7 @@ def test_tracking_no_faces_or_faces_beyond_the_clip():
         track_faces(clip(torch.zeros(4, 2)), 3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.tuples(st.integers(0, 8), st.integers(0, 400), st.integers(0, 400), st.integers(0, 90)),

@@ -108,7 +108,7 @@ def test_an_input_that_is_none_is_an_error_with_a_remedy(tmp_path, name, words):
     assert str(tmp_path / name) in plan.errors[0].message
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     inputs=st.lists(st.sampled_from([".", "sub", "sub/deep", *NAMES]), min_size=1, max_size=4),
     output=st.sampled_from([".", "sub", "out", "sub/out"]),

@@ -2,7 +2,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gpen_core.errors import MediaError
@@ -72,7 +72,6 @@ def test_no_change_leaves_every_sample_of_noise_alone(name):
         np.testing.assert_array_equal(same, plane)
 
 
-@settings(deadline=None)
 @given(
     name=st.sampled_from(FORMATS),
     height=st.integers(4, 17),
