@@ -27,9 +27,10 @@ from gpen_core.network.fused import forward, twins
 from gpen_core.network.generator import GpenGenerator
 from support import reference_gpen
 from support.metrics import relative_l2
-from support.stand_in_gpu import DEVICE, stand_in_gpu
+from support.networks import random_crops, restore_on_stand_in
 
 PUBLISHED = {256: GpenConfig(256, 1, 0.5), **{s: GpenConfig(s, 2, 1) for s in (512, 1024, 2048)}}
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 WEIGHTS = {
     "synthetic": synthetic.random_state_dict,
     "reference_gpen": reference_gpen.random_state_dict,
@@ -42,35 +43,43 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--seeds", type=int, default=4, help="networks of each kind")
     arguments = parser.parse_args()
-    print("| size | weights | dtype | eager, rms | worst | fused, rms | worst | on a CPU | worst |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    ways = ("eager", "fused", "on a CPU")
+    titles = [
+        "size",
+        "weights",
+        "dtype",
+        *(f"{way}, {n}" for way in ways for n in ("rms", "worst")),
+    ]
+    print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
     for size in arguments.sizes:
         for name, random_state_dict in WEIGHTS.items():
-            networks = [random_state_dict(PUBLISHED[size], seed) for seed in range(arguments.seeds)]
-            for dtype in (torch.float16, torch.bfloat16):
-                errors = torch.tensor([_errors(network, size, dtype) for network in networks])
-                columns = torch.stack((errors.square().mean(0).sqrt(), errors.amax(0)), dim=1)
-                cells = " | ".join(f"{value:.1e}" for value in columns.flatten())
-                print(f"| {size} | {name} | {dtype} | {cells} |", flush=True)
+            errors = torch.tensor(
+                [
+                    _errors(random_state_dict(PUBLISHED[size], seed), PUBLISHED[size])
+                    for seed in range(arguments.seeds)
+                ]
+            )  # [seeds, dtypes, ways]
+            columns = torch.stack((errors.square().mean(0).sqrt(), errors.amax(0)), dim=2)
+            for dtype, row in zip(DTYPES, columns.flatten(1), strict=True):
+                cells = " | ".join(f"{value:.1e}".replace("e-0", "e-") for value in row.tolist())
+                print(f"| {size} | `{name}` | {dtype} | {cells} |", flush=True)
 
 
-def _errors(
-    state_dict: dict[str, torch.Tensor], size: int, dtype: torch.dtype
-) -> tuple[float, float, float]:
-    """Eager, fused, and on a CPU."""
-    crops = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+def _errors(state_dict: dict[str, torch.Tensor], config: GpenConfig) -> list[list[float]]:
+    """Of one network in each dtype: eager, fused, and on a CPU."""
+    crops = random_crops(config)
     expected = GpenGenerator.from_state_dict(state_dict)(crops)
-    network = GpenGenerator.from_state_dict(state_dict, dtype)
-    on_cpu = relative_l2(network(crops), expected)
-    with stand_in_gpu():
-        network.to(DEVICE)
-        eager = network(crops.to(DEVICE)).cpu()
+    errors = []
+    for dtype in DTYPES.values():
+        eager = restore_on_stand_in(state_dict, dtype, crops)
         with (
             patch.object(layers, "uses_kernels", lambda x: True),
             patch.object(forward, "kernels", lambda: twins),
         ):
-            fused = network(crops.to(DEVICE)).cpu()
-    return relative_l2(eager, expected), relative_l2(fused, expected), on_cpu
+            fused = restore_on_stand_in(state_dict, dtype, crops)
+        on_cpu = GpenGenerator.from_state_dict(state_dict, dtype)(crops)
+        errors.append([relative_l2(restored, expected) for restored in (eager, fused, on_cpu)])
+    return errors
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.layers import EncoderBlock, StyledConv, ToRgb, upsample_rgb
 from gpen_core.network.synthetic import random_state_dict
 from support.metrics import relative_l2
-from support.stand_in_gpu import DEVICE, stand_in_gpu
+from support.networks import random_crops, restore_on_stand_in
 
 MAX_ERROR = {torch.float32: 3e-6, torch.float16: 3e-3, torch.bfloat16: 1e-2}
 CONCATENATED = GpenConfig(256, 1, 0.125)
@@ -47,12 +47,10 @@ def randomized(module):
 @pytest.mark.parametrize("n_faces", [1, 3])
 def test_fused_network_agrees_with_the_eager_one_in_float32(monkeypatch, config, dtype, n_faces):
     state_dict = random_state_dict(config)
-    crops = torch.rand(n_faces, 3, 256, 256, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    crops = random_crops(config, n_faces)
     expected = GpenGenerator.from_state_dict(state_dict)(crops)
     use_kernels(monkeypatch, twins)
-    with stand_in_gpu():
-        network = GpenGenerator.from_state_dict(state_dict, dtype).to(DEVICE)
-        restored = network(crops.to(DEVICE)).cpu()
+    restored = restore_on_stand_in(state_dict, dtype, crops)
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
 
 

@@ -12,8 +12,8 @@ from gpen_core.network.layers import StyledConv, upsample_rgb
 from gpen_core.network.synthetic import random_state_dict
 from support.golden import load_golden
 from support.metrics import relative_l2
+from support.networks import random_crops, restore_on_stand_in
 from support.reference_gpen import ReferenceGpen
-from support.stand_in_gpu import DEVICE, stand_in_gpu
 
 GOLDEN = ["gpen_256_cm1_narrow0125", "gpen_512_cm2_narrow00625"]
 MAX_ERROR = {torch.float32: 1e-5, torch.float16: 3e-3, torch.bfloat16: 1e-2}
@@ -27,17 +27,20 @@ VARIANTS = [
 ]
 
 
-def random_crops(config: GpenConfig, n: int = 1) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.rand(n, 3, config.size, config.size, generator=generator) * 2 - 1
-
-
 @pytest.mark.parametrize("name", GOLDEN)
 @pytest.mark.parametrize("dtype", MAX_ERROR, ids=str)
 def test_forward_agrees_with_the_golden_outputs(test_data, name, dtype):
     state_dict, crops, expected = load_golden(test_data, name)
     restored = GpenGenerator.from_state_dict(state_dict, dtype)(crops)
     assert restored.dtype == torch.float32
+    assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_on_a_device_agrees_with_the_golden_outputs(test_data, name, dtype):
+    state_dict, crops, expected = load_golden(test_data, name)
+    restored = restore_on_stand_in(state_dict, dtype, crops)
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
 
 
@@ -175,9 +178,7 @@ def test_half_precision_does_not_overflow_with_extreme_weights(distort, dtype):
     with torch.no_grad():
         expected = reference(crops)
     assert relative_l2(GpenGenerator.from_state_dict(state_dict)(crops), expected) <= 1e-5
-    with stand_in_gpu():
-        network = GpenGenerator.from_state_dict(state_dict, dtype).to(DEVICE)
-        restored = network(crops.to(DEVICE)).cpu()
+    restored = restore_on_stand_in(state_dict, dtype, crops)
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
 
 

@@ -10,17 +10,13 @@ from gpen_core.network.precision import arithmetic_dtype, dtype_at
 from gpen_core.network.synthetic import random_state_dict
 from support import reference_gpen
 from support.metrics import relative_l2
+from support.networks import random_crops
 from support.stand_in_gpu import DEVICE, stand_in_gpu
 
 CONFIG = GpenConfig(512, 2, 0.0625)
 ADDED = GpenConfig(256, 2, 0.0625, concat=False, style_dim=64)
 FULL_WIDTH_512 = GpenConfig(512, 2, 1)
 MAX_ERROR = {torch.float16: 3e-3, torch.bfloat16: 1e-2}
-
-
-def random_crops(config, n=1, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(n, 3, config.size, config.size, generator=generator) * 2 - 1
 
 
 @pytest.mark.parametrize(

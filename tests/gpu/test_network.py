@@ -11,6 +11,7 @@ from gpen_core.network.config import GpenConfig
 from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.synthetic import random_state_dict
 from support.metrics import relative_l2
+from support.networks import random_crops
 
 CUDA = "cuda"
 PUBLISHED = GpenConfig(256, 1, 0.5)
@@ -23,11 +24,6 @@ DTYPES = pytest.mark.parametrize("dtype", MAX_ERROR, ids=str)
 @functools.cache
 def weights_of(config):
     return random_state_dict(config)
-
-
-def random_crops(config, n, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(n, 3, config.size, config.size, generator=generator) * 2 - 1
 
 
 @functools.cache
