@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import TensorSpecError
+from ..srgb import from_linear_, mix_channels, power_, to_linear
 
 # Linear sRGB to cone responses, and their cube roots to L, a, b (Ottosson, 2020).
 _RGB_TO_LMS = torch.tensor(
@@ -44,9 +45,6 @@ _ROOTS_TO_LAB = torch.tensor(
 )
 _LMS_TO_RGB = torch.linalg.inv(_RGB_TO_LMS)
 _LAB_TO_ROOTS = torch.linalg.inv(_ROOTS_TO_LAB)
-# sRGB is linear below a knee and above it a power (IEC 61966-2-1).
-_KNEE, _LINEAR_KNEE = 0.04045, 0.0031308
-_SLOPE, _POWER, _OFFSET = 12.92, 2.4, 0.055
 _CPU_PIXELS = 2**15  # mapped at once on a CPU
 _SAMPLES = 128  # pixels along each axis that are looked at; enough for a dozen numbers
 _CELLS = 32  # along each axis; moments are those of their means
@@ -83,7 +81,7 @@ class ColorMap:
         bands = (torch.split(pixels, n_rows, dim=1) for pixels in (colors, out))
         for source, target in zip(*bands, strict=True):
             # Channels that come last would be read with gaps.
-            roots = _mix(self.gains, _rgb_to_roots(source.contiguous()))
+            roots = mix_channels(self.gains, _rgb_to_roots(source.contiguous()))
             target.copy_(_roots_to_rgb(roots.add_(self.offsets[:, None, None].to(roots))))
 
 
@@ -168,46 +166,21 @@ def sample_stride(size: int) -> int:
 
 def rgb_to_oklab(colors: Tensor) -> Tensor:
     """(..., 3, H, W) sRGB-encoded in [0, 1] to Oklab: L in [0, 1], a and b within 0.4 of 0."""
-    return _mix(_ROOTS_TO_LAB, _rgb_to_roots(colors))
+    return mix_channels(_ROOTS_TO_LAB, _rgb_to_roots(colors))
 
 
 def oklab_to_rgb(colors: Tensor) -> Tensor:
     """The inverse of ``rgb_to_oklab``; colours outside sRGB are clamped to [0, 1]."""
-    return _roots_to_rgb(_mix(_LAB_TO_ROOTS, colors))
+    return _roots_to_rgb(mix_channels(_LAB_TO_ROOTS, colors))
 
 
 def _rgb_to_roots(colors: Tensor) -> Tensor:
     """(..., 3, H, W) sRGB-encoded to the cube roots of the cone responses."""
-    # The power of what is above the knee, and the slope of what is below it: no choosing between.
-    bright = _power_(colors.clamp(_KNEE, 1).add_(_OFFSET).mul_(1 / (1 + _OFFSET)), _POWER)
-    dark = colors.clamp(0, _KNEE).sub_(_KNEE)
-    # Rounding must not leave less than black.
-    linear = bright.add_(dark, alpha=1 / _SLOPE).clamp_min_(0)
-    return _power_(_mix(_RGB_TO_LMS, linear), 1 / 3)
+    return power_(mix_channels(_RGB_TO_LMS, to_linear(colors)), 1 / 3)
 
 
 def _roots_to_rgb(roots: Tensor) -> Tensor:
-    linear = _mix(_LMS_TO_RGB, roots.square().mul_(roots))
-    bright = _power_(linear.clamp(_LINEAR_KNEE, 1), 1 / _POWER).mul_(1 + _OFFSET).sub_(_OFFSET)
-    dark = linear.clamp_(0, _LINEAR_KNEE).sub_(_LINEAR_KNEE)
-    return bright.add_(dark, alpha=_SLOPE).clamp_(0, 1)  # which takes care of rounding
-
-
-def _power_(values: Tensor, exponent: float) -> Tensor:
-    """Raise values from 0 on to a positive power, in place: in two thirds of the time of ``pow``.
-
-    As exact as float32 where the logarithm is not large, so of all that can be seen.
-    """
-    return values.log2_().mul_(exponent).exp2_()
-
-
-def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
-    """Multiply the channels of (..., 3, H, W) by (..., 3, 3) matrices."""
-    # Not a matrix product: those may be set to TF32, whose ten bits would show.
-    first, second, third = matrix.to(channels)[..., None, None].unbind(dim=-3)
-    mixed = first * channels[..., 0:1, :, :]
-    mixed.addcmul_(second, channels[..., 1:2, :, :])
-    return mixed.addcmul_(third, channels[..., 2:3, :, :])
+    return from_linear_(mix_channels(_LMS_TO_RGB, roots.square().mul_(roots)))
 
 
 def _fit_transport(

@@ -20,6 +20,7 @@ from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 from torch import Tensor
 
 from ..errors import MediaError
+from ..srgb import luma
 from .files import complete_file
 from .picture_metadata import copy_jpeg_segments, copy_png_chunks
 from .tiff import encode_tiff
@@ -43,7 +44,6 @@ _UPRIGHT = {
     1: (0, False), 2: (0, True), 3: (2, False), 4: (2, True),
     5: (1, True), 6: (3, False), 7: (3, True), 8: (1, False),
 }  # fmt: skip
-_LUMA = (0.299, 0.587, 0.114)  # of BT.601, as JPEG and Pillow weigh them
 _WEBP_QUALITY = 95  # of lossy files, which do not say what theirs was
 _BMP_DENSITY = slice(38, 46)  # pixels per metre, in the header
 
@@ -195,8 +195,7 @@ def _to_samples(pixels: Tensor, picture: Picture) -> _Samples:
     stored = torch.rot90(pixels[0].float(), -quarters, (-2, -1))
     stored = stored.flip(-1) if is_mirrored else stored
     if picture.is_grey:
-        luma = (stored[:3] * torch.tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
-        stored = torch.cat([luma, stored[3:]])
+        stored = torch.cat([luma(stored)[None], stored[3:]])
     dtype = np.uint16 if picture.bits == 16 else np.uint8
     scaled = stored.clamp(0, 1).permute(1, 2, 0).numpy() * np.float32(np.iinfo(dtype).max)
     return np.ascontiguousarray(np.rint(scaled).astype(dtype))

@@ -1,0 +1,17 @@
+"""How alike two pictures are, and what traces a restoration left in one."""
+
+from .compare import Comparison, Similarity, box_masks, compare_images
+from .landmarks import landmark_error
+from .report import describe
+from .traces import flicker, seam
+
+__all__ = [
+    "Comparison",
+    "Similarity",
+    "box_masks",
+    "compare_images",
+    "describe",
+    "flicker",
+    "landmark_error",
+    "seam",
+]
