@@ -7,6 +7,7 @@ Points are x, y in pixels with pixel centres at integer + 0.5.
 from .blending.alignment import Template
 from .blending.settings import BlendSettings, FineGrain, MaskShape
 from .checkpoints.checkpoint import convert_checkpoint, load_model, load_state_dict, save_checkpoint
+from .degradation import DEGRADE_PRESETS, DegradeSettings, degrade
 from .faces.detection import detect_faces, load_detector
 from .faces.face_search import search_faces
 from .faces.faces import Faces
@@ -16,7 +17,9 @@ from .network.generator import GpenGenerator
 from .pipeline import RestoreResult, crop_faces, paste_faces, restore_crops, restore_faces
 
 __all__ = [
+    "DEGRADE_PRESETS",
     "BlendSettings",
+    "DegradeSettings",
     "FaceDetector",
     "Faces",
     "FineGrain",
@@ -27,6 +30,7 @@ __all__ = [
     "Template",
     "convert_checkpoint",
     "crop_faces",
+    "degrade",
     "detect_config",
     "detect_faces",
     "load_detector",

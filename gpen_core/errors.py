@@ -64,6 +64,10 @@ class SelectionError(GpenError, ValueError):
     """A list of face numbers that cannot be read."""
 
 
+class DegradeSettingsError(GpenError, ValueError):
+    """A setting of a degradation that is unknown or outside its limits."""
+
+
 class DeviceMemoryError(GpenError, torch.cuda.OutOfMemoryError):
     """Not even one face fits into the device's memory."""
 
