@@ -1,15 +1,13 @@
 """What everything but the network costs: loading, the way around the network, a whole clip.
 
-    python benchmarks/around.py [--models MODELS] [--only loading around clip] [--rounds 5]
+    python benchmarks/around.py [--only loading around clip] [--rounds 5]
 
-``--models`` names a ComfyUI models folder with facedetection/ in it, for the clip. What is compared
-takes turns, and the median of the rounds is printed.
+What is compared takes turns, and the median of the rounds is printed.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -55,14 +53,11 @@ class TimedNetwork(gpen_core.GpenGenerator):
 def main() -> None:
     """Print the tables that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--models", type=Path, default=os.environ.get("GPEN_MODELS_DIR"))
     tables = {"loading": _loading_table, "around": _around_table, "clip": _clip_table}
     parser.add_argument("--only", choices=list(tables), nargs="+", default=list(tables))
     parser.add_argument("--size", type=int, default=2048, help="of the network in 'around'")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    if options.models is None and "clip" in options.only:
-        parser.error("name a ComfyUI models folder with facedetection/ in it by --models")
     torch.set_grad_enabled(False)
     for name in options.only:
         tables[name](options)
@@ -148,17 +143,10 @@ def _clip_table(options: argparse.Namespace) -> None:
     config = published_config(256)
     state_dict = random_state_dict(config)
     network = gpen_core.GpenGenerator.from_state_dict(state_dict)
-    folder = Path(options.models) / "facedetection"
-    detector = gpen_core.load_detector(
-        "retinaface_mobile0.25", folder / "detection_mobilenet0.25_Final.pth"
-    )
+    detector = gpen_core.load_detector()
     plain = ReferenceGpen(config).eval()
     plain.load_state_dict(state_dict)
-    # The helper loads a parser that it does not use here, and whose weights need not be there.
-    with mock.patch.object(face_restoration_helper, "init_parsing_model"):
-        helper = face_restoration_helper.FaceRestoreHelper(
-            1, face_size=256, det_model="retinaface_mobile0.25", device="cpu", model_rootpath=folder
-        )
+    helper = _facexlib_helper(detector)
     frames = _pan()
     bgr_frames = [peer.to_bgr(frame) for frame in frames]
     found = {"ours": 0, "facexlib": 0}
@@ -181,6 +169,21 @@ def _clip_table(options: argparse.Namespace) -> None:
         label = {"ours": "ours", "facexlib": "facexlib's helper, plain"}[name]
         print(f"{label:<28}{taken:>7.1f}{N_FRAMES / taken:>10.1f}{n_faces:>7}")
     print(f"times faster: {seconds[1] / seconds[0]:.2f}")
+
+
+def _facexlib_helper(
+    detector: gpen_core.FaceDetector,
+) -> face_restoration_helper.FaceRestoreHelper:
+    """The helper with the same detector, and without the parser that it does not use here."""
+    file = "detection_mobilenet0.25_Final.pth"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(face_restoration_helper, "init_parsing_model"),
+    ):
+        torch.save(detector.network.state_dict(), Path(folder) / file)
+        return face_restoration_helper.FaceRestoreHelper(
+            1, face_size=256, det_model=detector.name, device="cpu", model_rootpath=folder
+        )
 
 
 def _facexlib_frame(

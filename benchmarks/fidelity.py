@@ -1,6 +1,6 @@
 """How faithful the way around the network is, beside facexlib's helper in the same run.
 
-    python benchmarks/fidelity.py [--models MODELS] [--sizes 256 512 1024 2048]
+    python benchmarks/fidelity.py [--sizes 256 512 1024 2048]
     python benchmarks/fidelity.py --frames 2000    # memory over that many frames of 720p, alone
 
 Pictures: scikit-image's astronaut, and with GPEN_TEST_DATA the Solvay conference of 1927, as it is
@@ -41,17 +41,13 @@ CHIRP_SIZE_PX = 2048
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--models", type=Path, default=os.environ.get("GPEN_MODELS_DIR"))
     parser.add_argument("--sizes", type=int, nargs="+", default=sorted(NARROW))
     parser.add_argument("--frames", type=int, help="only run this many frames of 720p")
     options = parser.parse_args()
     if options.frames:
         memory_over_frames(options.frames)
         return
-    if options.models is None:
-        parser.error("name a ComfyUI models folder with facedetection/ in it by --models")
-    file = Path(options.models) / "facedetection" / "detection_mobilenet0.25_Final.pth"
-    detector = gpen_core.load_detector("retinaface_mobile0.25", file)
+    detector = gpen_core.load_detector()
     photos = {
         name: (image, gpen_core.detect_faces(image, detector)) for name, image in _photos().items()
     }

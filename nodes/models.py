@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management as mm
 import folder_paths
+import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ..gpen_core import FaceDetector, load_detector, load_model
 from ..gpen_core.blending.parsing import FaceParser, load_parser
+from ..gpen_core.bundled import DETECTOR
 from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES, read_notice
 from ..gpen_core.checkpoints.download import MIRROR_VARIABLE, download
 from ..gpen_core.checkpoints.registry import (
+    BEST_DETECTOR,
     DETECTOR_MODELS,
     GPEN_MODELS,
     PARSER_MODELS,
@@ -45,8 +49,6 @@ DOWNLOAD_VARIABLE = "GPEN_DOWNLOAD"
 DOWNLOADED_EVENT = "gpen.downloaded"
 """Tells the web page that a file has come."""
 
-# Of the detectors, by name: small, and it found every face of the group photo in the tests.
-_DETECTOR_TO_FETCH = "retinaface_mobile0.25"
 _PROGRESS_INTERVAL_S = 0.25
 
 
@@ -109,14 +111,17 @@ def checkpoint_path(name: str, may_download: bool) -> Path:
     return _obtain(name, find_known(name), CHECKPOINT_FOLDERS, may_download)
 
 
-def choose_detector(choice: str) -> str:
-    """The detector of a widget's value; ``auto`` is the best whose file is there."""
-    if choice != AUTO:
-        return choice
-    for name, known in DETECTOR_MODELS.items():  # the best first
-        if _find(known.filename, (DETECTION_FOLDER,)):
-            return name
-    return _DETECTOR_TO_FETCH
+def detector_path(choice: str) -> Path:
+    """Where the detector of a widget's value lies; the best one is downloaded if it was chosen.
+
+    Raises:
+        CheckpointNotFoundError: It is not there and cannot or may not be downloaded.
+        DownloadError: It could not be downloaded.
+    """
+    known = DETECTOR_MODELS[BEST_DETECTOR if choice == AUTO else choice]
+    if choice == BEST_DETECTOR:
+        return _obtain(known.filename, known, (DETECTION_FOLDER,))
+    return _find(known.filename, (DETECTION_FOLDER,)) or DETECTOR
 
 
 def _find(name: str, folders: Sequence[str]) -> Path | None:
@@ -199,24 +204,27 @@ def host_model(name: str, dtype_choice: str, may_download: bool) -> HostedModel:
 
 @lru_cache(maxsize=4)
 def _host_file(
-    load: Callable[[str, Path], nn.Module], name: str, path: Path, _modified_ns: int
+    load: Callable[[Any, Path], nn.Module],
+    name: str | None,
+    path: Path,
+    _modified_ns: int,
+    device: torch.device,
 ) -> ModelPatcher:
     """A small network in ComfyUI's memory management; read from disk once."""
-    return ModelPatcher(load(name, path), mm.get_torch_device(), mm.unet_offload_device())
+    return ModelPatcher(load(name, path), device, mm.unet_offload_device())
 
 
 def _auxiliary(
-    load: Callable[[str, Path], nn.Module], name: str, known: KnownModel
+    load: Callable[[Any, Path], nn.Module], name: str | None, path: Path
 ) -> ModelPatcher:
-    path = _obtain(known.filename, known, (DETECTION_FOLDER,))
     with _locating(path):
-        return _host_file(load, name, path, path.stat().st_mtime_ns)
+        return _host_file(load, name, path, path.stat().st_mtime_ns, mm.get_torch_device())
 
 
 def load_detector_on_device(choice: str) -> FaceDetector:
-    """The detector of a widget's value, on the device it computes on; downloaded if need be."""
-    name = choose_detector(choice)
-    patcher = _auxiliary(load_detector, name, DETECTOR_MODELS[name])
+    """The detector of a widget's value, on the device it computes on."""
+    name = None if choice == AUTO else choice
+    patcher = _auxiliary(load_detector, name, detector_path(choice))
     detector = load_on_device(patcher, memory_required=2**29)
     assert isinstance(detector, FaceDetector)
     return detector
@@ -224,7 +232,9 @@ def load_detector_on_device(choice: str) -> FaceDetector:
 
 def load_parser_on_device(name: str) -> FaceParser:
     """A face parser, on the device it computes on; downloaded if need be."""
-    patcher = _auxiliary(load_parser, name, PARSER_MODELS[name])
+    known = PARSER_MODELS[name]
+    path = _obtain(known.filename, known, (DETECTION_FOLDER,))
+    patcher = _auxiliary(load_parser, name, path)
     parser = load_on_device(patcher, memory_required=2**31)
     assert isinstance(parser, FaceParser)
     return parser

@@ -47,9 +47,8 @@ def test_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def models_dir() -> Path:
-    """Folder with facedetection/ in it, named by GPEN_MODELS_DIR; skips without it."""
-    folder = os.environ.get("GPEN_MODELS_DIR")
-    if not folder:
-        pytest.skip("GPEN_MODELS_DIR does not name a folder with facedetection/ in it")
-    return Path(folder)
+def detector():
+    """The bundled face detector on the CPU; no test changes it."""
+    from gpen_core import load_detector  # not before it is registered
+
+    return load_detector()

@@ -17,6 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights
 from ..errors import NonFiniteOutputError, TensorSpecError
 from ..resizing import resize
@@ -192,9 +193,13 @@ def load_parser(name: str, path: str | Path, device: torch.device | str = "cpu")
         raise ValueError(
             f"name: expected one of {', '.join(PARSER_NAMES)}, got {name!r}. Choose one."
         )
+    path = Path(path)
+    tensors = read_tensors(path)
     parser = FaceParser(name)
     signatures = {other: spec.signature for other, spec in _SPECS.items()}
-    load_weights(parser.network, Path(path), name=name, kind="face parser", signatures=signatures)
+    load_weights(
+        parser.network, tensors, path, name=name, kind="face parser", signatures=signatures
+    )
     return parser.requires_grad_(False).to(device)
 
 

@@ -95,8 +95,11 @@ GPEN_MODELS = (
     ),
 )
 
+BEST_DETECTOR = "retinaface_resnet50"
+"""Of ``DETECTOR_MODELS``, the one that misses the fewest faces."""
+
 DETECTOR_MODELS = {
-    "retinaface_resnet50": KnownModel(
+    BEST_DETECTOR: KnownModel(
         "detection_Resnet50_Final.pth",
         _FACEXLIB + "v0.1.0/detection_Resnet50_Final.pth",
         "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",

@@ -5,33 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import CheckpointMismatchError
-from .safe_load import read_tensors
+
+
+def recognize(tensors: Mapping[str, Tensor], signatures: Mapping[str, str]) -> str | None:
+    """Which network tensors are the weights of.
+
+    Args:
+        tensors: From ``read_tensors``.
+        signatures: For each network, the name of a tensor that only it has.
+
+    Returns:
+        A key of ``signatures``; None if they are of none of these networks.
+    """
+    return next((name for name, key in signatures.items() if key in tensors), None)
 
 
 def load_weights(
-    network: nn.Module, path: Path, *, name: str, kind: str, signatures: Mapping[str, str]
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    *,
+    name: str,
+    kind: str,
+    signatures: Mapping[str, str],
 ) -> None:
-    """Load a file into a network, every name and shape matching.
+    """Load tensors into a network, every name and shape matching.
 
     Args:
         network: Takes the weights.
-        path: A .pth, .pt, .bin or .safetensors file.
+        tensors: From ``read_tensors``.
+        path: The file that they are from, for messages.
         name: Of the network, a key of ``signatures``.
         kind: What networks of these names are, for messages, such as "face detector".
         signatures: For each network of the kind, the name of a tensor that only it has.
 
     Raises:
-        CheckpointNotFoundError: There is no such file.
-        CheckpointReadError: It cannot be read; ``UnsafeCheckpointError`` if it is not safe to.
-        CheckpointMismatchError: It holds another model.
+        CheckpointMismatchError: They are of another model.
     """
-    tensors = read_tensors(path)
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in tensors.items()}
-    other = next((other for other, key in signatures.items() if key in found), None)
+    other = recognize(tensors, signatures)
     if other and other != name:
         raise CheckpointMismatchError(
             f"{path.name}: expected the weights of {name}, got those of {other}. "

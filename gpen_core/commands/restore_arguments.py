@@ -12,7 +12,7 @@ from typing import Any
 
 from ..blending.alignment import Template
 from ..blending.settings import BlendSettings
-from ..checkpoints.registry import DETECTOR_MODELS
+from ..checkpoints.registry import BEST_DETECTOR, DETECTOR_MODELS
 from ..errors import CheckpointNotFoundError
 from ..faces.selection import FaceOrder
 from ..media import CanvasSettings, SearchSettings, VideoCodec, VideoEncoding
@@ -84,13 +84,14 @@ def _add_models(group: argparse._ArgumentGroup) -> None:
         "--detector",
         choices=(AUTO, *DETECTOR_MODELS),
         default=AUTO,
-        help="auto: the best whose file is there",
+        help="auto: resnet50 if its file is there, else the bundled mobile0.25",
     )
     group.add_argument(
         "--detector-file",
         type=Path,
         metavar="FILE",
-        help="its checkpoint (default: the published name in --models or beside the model)",
+        help="its checkpoint (default: the published name in --models or beside the model, or the "
+        "bundled one)",
     )
     group.add_argument("--device", choices=(AUTO, *DEVICES), default=AUTO)
     group.add_argument(
@@ -281,30 +282,24 @@ def find_model(options: argparse.Namespace) -> Path:
     return found
 
 
-def find_detector(options: argparse.Namespace, model: Path) -> tuple[str, Path]:
-    """Name and file of the face detector.
+def find_detector(options: argparse.Namespace, model: Path) -> tuple[str | None, Path | None]:
+    """Name and file of the face detector, as ``load_detector`` takes them.
 
     Raises:
-        CheckpointNotFoundError: There is none.
+        CheckpointNotFoundError: There is no file of the one that was chosen.
     """
-    file = options.detector_file
-    if file is not None:
-        guessed = (
-            "retinaface_mobile0.25" if "mobile" in file.name.lower() else "retinaface_resnet50"
+    name = None if options.detector == AUTO else options.detector
+    if options.detector_file is not None:
+        return name, options.detector_file
+    wanted = DETECTOR_MODELS[name or BEST_DETECTOR]
+    found = _first_file(wanted.filename, options.models, _DETECTOR_FOLDERS)
+    found = found or _first_file(wanted.filename, model.parent, ("", "../facedetection"))
+    if found is None and name == BEST_DETECTOR:
+        raise CheckpointNotFoundError(
+            f"detector: expected {wanted.filename} in --models or beside the model, got none. Get "
+            f"it from {wanted.url}, name a file with --detector-file, or leave --detector out."
         )
-        return guessed if options.detector == AUTO else options.detector, file
-    known = [name for name in DETECTOR_MODELS if options.detector in (AUTO, name)]
-    for detector in known:
-        filename = DETECTOR_MODELS[detector].filename
-        found = _first_file(filename, options.models, _DETECTOR_FOLDERS)
-        found = found or _first_file(filename, model.parent, ("", "../facedetection"))
-        if found is not None:
-            return detector, found
-    wanted = DETECTOR_MODELS[known[0]]
-    raise CheckpointNotFoundError(
-        f"detector: expected {wanted.filename} in --models or beside the model, got none. Get it "
-        f"from {wanted.url}, or name a file with --detector-file."
-    )
+    return name, found
 
 
 def _first_file(name: str, folder: Path | None, subfolders: tuple[str, ...]) -> Path | None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..checkpoints.strict_load import load_weights
+from ..bundled import DETECTOR
+from ..checkpoints.safe_load import read_tensors
+from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import TensorSpecError
 from ..resizing import resize
 from ..validation import check_images
@@ -44,13 +46,19 @@ _CPU_CHUNK_PIXELS = 1_000_000
 logger = logging.getLogger(__name__)
 
 
-def load_detector(name: str, path: str | Path, device: torch.device | str = "cpu") -> FaceDetector:
-    """Load a face detector.
+def load_detector(
+    name: str | None = None,
+    path: str | Path | None = None,
+    device: torch.device | str = "cpu",
+) -> FaceDetector:
+    """Load a face detector; without arguments the bundled retinaface_mobile0.25.
 
     Args:
-        name: "retinaface_mobile0.25" or "retinaface_resnet50".
-        path: Its checkpoint, such as facexlib's detection_mobilenet0.25_Final.pth or
-            detection_Resnet50_Final.pth; the same tensors as .safetensors do as well.
+        name: "retinaface_mobile0.25" or "retinaface_resnet50", to refuse a file of the other.
+            None: whichever the file holds.
+        path: A checkpoint, such as facexlib's detection_mobilenet0.25_Final.pth or
+            detection_Resnet50_Final.pth; the same tensors as .safetensors do as well. None: the
+            bundled one.
         device: Where to put it.
 
     Returns:
@@ -62,13 +70,21 @@ def load_detector(name: str, path: str | Path, device: torch.device | str = "cpu
         CheckpointReadError: It cannot be read; ``UnsafeCheckpointError`` if it is not safe to.
         CheckpointMismatchError: It holds another model.
     """
-    if name not in DETECTOR_NETWORKS:
+    if name is not None and name not in DETECTOR_NETWORKS:
         raise ValueError(
-            f"name: expected one of {', '.join(DETECTOR_NETWORKS)}, got {name!r}. Choose one."
+            f"name: expected one of {', '.join(DETECTOR_NETWORKS)}, got {name!r}. "
+            "Choose one, or give a file as path."
         )
-    detector = FaceDetector(name)
+    path = DETECTOR if path is None else Path(path)
+    tensors = read_tensors(path)
+    detector = FaceDetector(name or recognize(tensors, _SIGNATURES) or "retinaface_mobile0.25")
     load_weights(
-        detector.network, Path(path), name=name, kind="face detector", signatures=_SIGNATURES
+        detector.network,
+        tensors,
+        path,
+        name=detector.name,
+        kind="face detector",
+        signatures=_SIGNATURES,
     )
     return detector.requires_grad_(False).to(device)
 

@@ -10,7 +10,7 @@ from gpen_core.errors import SelectionError
 from gpen_core.faces.selection import parse_indices
 from support.screen import screenshot
 
-pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
+pytestmark = pytest.mark.host
 
 # A part of the group photo with few faces, so that restoring them is quick.
 PART = (slice(100, 330), slice(40, 420))

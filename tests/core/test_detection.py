@@ -1,14 +1,18 @@
+import hashlib
 import inspect
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
+from gpen_core.bundled import DETECTOR
 from gpen_core.errors import (
     CheckpointMismatchError,
     CheckpointNotFoundError,
@@ -18,9 +22,12 @@ from gpen_core.errors import (
 from gpen_core.faces.detection import DEFAULT_DETECTION_SIZE, detect_faces, load_detector
 from gpen_core.faces.faces import Faces
 from gpen_core.faces.retinaface import FaceDetector, decode_boxes, decode_landmarks, make_anchors
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import random_state_dict
 from support.hostile import Bomb
 
 MOBILE, RESNET = "retinaface_mobile0.25", "retinaface_resnet50"
+SOURCE_SHA256 = "7c417d4a43c5e2100ef40c2fbd2177d2fd0e5090d8e87c0fa31806cfb895c12f"
 # Pixels; the same sums in another order.
 SAME_PX = 0.02
 # On the astronaut, whose face is 122 pixels high, when a copy of another size is searched.
@@ -42,16 +49,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(count)
-
-
-@pytest.fixture(scope="module")
-def mobile_path(models_dir):
-    return models_dir / "facedetection" / "detection_mobilenet0.25_Final.pth"
-
-
-@pytest.fixture(scope="module")
-def detector(mobile_path):
-    return load_detector(MOBILE, mobile_path)
 
 
 @pytest.fixture(scope="module")
@@ -456,8 +453,8 @@ def test_detect_faces_with_a_wrong_option_raises(detector):
         detect_faces(images, detector, max_batch=0)
 
 
-def test_detect_faces_with_damaged_weights_raises(mobile_path, astronaut):
-    detector = load_detector(MOBILE, mobile_path)
+def test_detect_faces_with_damaged_weights_raises(astronaut):
+    detector = load_detector()
     detector.network.fpn.output1[0].weight.fill_(torch.nan)
     with pytest.raises(TensorSpecError, match="detector: expected finite scores"):
         detect_faces(astronaut, detector)
@@ -466,8 +463,8 @@ def test_detect_faces_with_damaged_weights_raises(mobile_path, astronaut):
 # The detector as a module
 
 
-def test_detector_is_a_plain_module(mobile_path, astronaut):
-    detector = load_detector(MOBILE, mobile_path)
+def test_detector_is_a_plain_module(astronaut):
+    detector = load_detector()
     assert isinstance(detector, FaceDetector)
     assert not detector.training
     assert not any(parameter.requires_grad for parameter in detector.parameters())
@@ -480,8 +477,8 @@ def test_detector_is_a_plain_module(mobile_path, astronaut):
     assert half.boxes.dtype == torch.float32
 
 
-def test_detector_leaves_no_tensor_behind_when_moved(mobile_path, detector):
-    moved = load_detector(MOBILE, mobile_path, device="meta")
+def test_detector_leaves_no_tensor_behind_when_moved(detector):
+    moved = load_detector(device="meta")
     for module in moved.modules():
         for name, value in vars(module).items():
             assert not isinstance(value, torch.Tensor), name
@@ -491,8 +488,8 @@ def test_detector_leaves_no_tensor_behind_when_moved(mobile_path, detector):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_detect_faces_on_a_gpu_agrees_with_the_cpu(mobile_path, detector, frames):
-    on_gpu = load_detector(MOBILE, mobile_path, device="cuda")
+def test_detect_faces_on_a_gpu_agrees_with_the_cpu(detector, frames):
+    on_gpu = load_detector(device="cuda")
     expected = detect_faces(frames, detector)
     from_cpu = detect_faces(frames, on_gpu)
     assert from_cpu.device.type == "cpu"
@@ -503,6 +500,15 @@ def test_detect_faces_on_a_gpu_agrees_with_the_cpu(mobile_path, detector, frames
 
 
 # Loading
+
+
+@pytest.fixture(scope="module")
+def mobile_path(detector, tmp_path_factory):
+    """The bundled weights as a checkpoint, with the prefix that training leaves."""
+    path = tmp_path_factory.mktemp("mobile") / "detection_mobilenet0.25_Final.pth"
+    state_dict = detector.network.state_dict()
+    torch.save({f"module.{key}": value for key, value in state_dict.items()}, path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -539,12 +545,46 @@ def test_load_detector_resnet50_runs_like_facexlib(resnet_path, astronaut):
     assert len(faces) > 0
 
 
-def test_load_detector_takes_the_weights_of_the_file(mobile_path, detector):
+def test_load_detector_takes_the_weights_of_the_file(mobile_path, tmp_path):
     saved = torch.load(mobile_path, map_location="cpu", weights_only=True)
-    loaded = detector.network.state_dict()
+    saved["module.fpn.output1.0.weight"] += 1
+    torch.save(saved, tmp_path / "other.pth")
+    loaded = load_detector(MOBILE, tmp_path / "other.pth").network.state_dict()
     assert len(loaded) == len(saved)
     for key, value in saved.items():
         torch.testing.assert_close(loaded[key.removeprefix("module.")], value, rtol=0, atol=0)
+
+
+def test_load_detector_without_arguments_loads_the_bundled_file(detector):
+    assert detector.name == MOBILE
+    assert next(detector.parameters()).device.type == "cpu"
+    bundled = load_file(DETECTOR)
+    loaded = detector.network.state_dict()
+    assert loaded.keys() == bundled.keys()
+    assert all(torch.equal(loaded[key], value) for key, value in bundled.items())
+
+
+def test_the_bundled_detector_is_bit_for_bit_the_file_that_it_was_made_from(detector, astronaut):
+    folder = os.environ.get("GPEN_MODELS_DIR")
+    path = Path(folder or "") / "facedetection" / "detection_mobilenet0.25_Final.pth"
+    if not folder or hashlib.sha256(path.read_bytes()).hexdigest() != SOURCE_SHA256:
+        pytest.skip("GPEN_MODELS_DIR does not name a folder with that file in it")
+    assert SOURCE_SHA256 in DETECTOR.with_name("README.md").read_text("utf-8")
+    with torch.no_grad():
+        expected = load_detector(path=path)(astronaut)
+        for found, wanted in zip(detector(astronaut), expected, strict=True):
+            assert torch.equal(found, wanted)
+
+
+def test_load_detector_without_a_name_takes_what_the_file_holds(mobile_path, resnet_path):
+    assert load_detector(path=mobile_path).name == MOBILE
+    assert load_detector(path=resnet_path).name == RESNET
+
+
+def test_load_detector_by_name_alone_loads_what_is_bundled_and_nothing_else(detector):
+    assert load_detector(MOBILE).name == MOBILE
+    with pytest.raises(CheckpointMismatchError, match=f"of {RESNET}, got those of {MOBILE}"):
+        load_detector(RESNET)
 
 
 def test_load_detector_reads_safetensors(mobile_path, detector, astronaut, tmp_path):
@@ -555,9 +595,12 @@ def test_load_detector_reads_safetensors(mobile_path, detector, astronaut, tmp_p
     )
 
 
-def test_load_detector_does_not_depend_on_the_file_afterwards(mobile_path, astronaut, tmp_path):
-    path = tmp_path / "detector.pth"
-    path.write_bytes(mobile_path.read_bytes())
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_load_detector_does_not_depend_on_the_file_afterwards(
+    suffix, mobile_path, astronaut, tmp_path
+):
+    path = tmp_path / f"detector.{suffix}"
+    path.write_bytes((mobile_path if suffix == "pth" else DETECTOR).read_bytes())
     detector = load_detector(MOBILE, path)
     path.write_bytes(b"")
     assert len(detect_faces(astronaut, detector)) == 1
@@ -574,11 +617,11 @@ def test_load_detector_is_silent_and_leaves_random_numbers_alone(
     assert not caplog.records
 
 
-def test_load_detector_of_an_unknown_name_raises(mobile_path):
+def test_load_detector_of_an_unknown_name_raises():
     with pytest.raises(
         ValueError, match=r"name: expected one of retinaface_mobile0\.25, .*got 'yolo'"
     ):
-        load_detector("yolo", mobile_path)
+        load_detector("yolo")
 
 
 def test_load_detector_of_a_missing_file_names_the_path(tmp_path):
@@ -605,13 +648,15 @@ def test_load_detector_of_the_other_network_says_which(mobile_path, resnet_path)
         load_detector(RESNET, mobile_path)
 
 
-@pytest.mark.parametrize("name", [MOBILE, RESNET])
-def test_load_detector_of_another_model_says_so(name, tmp_path, test_data):
+@pytest.mark.parametrize("name", [None, MOBILE, RESNET])
+def test_load_detector_of_another_model_says_so(name, tmp_path):
     parsenet = {"out_mask_conv.conv2d.weight": torch.zeros(19, 64, 3, 3)}
     torch.save(parsenet, tmp_path / "parsenet.pth")
-    for path in (tmp_path / "parsenet.pth", test_data / "golden" / "gpen_256_cm1_narrow0125.pth"):
+    torch.save(random_state_dict(GpenConfig(256, 1, 0.0625)), tmp_path / "gpen.pth")
+    for path in (tmp_path / "parsenet.pth", tmp_path / "gpen.pth"):
         with pytest.raises(
-            CheckpointMismatchError, match=rf"^{path.name}: .*detector {name}, got another model.*"
+            CheckpointMismatchError,
+            match=rf"^{path.name}: .*detector {name or MOBILE}, got another model.*",
         ):
             load_detector(name, path)
 

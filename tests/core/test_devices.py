@@ -45,9 +45,8 @@ def network(random_network, crossings):
 
 
 @pytest.fixture
-def detector(models_dir, crossings):
-    path = models_dir / "facedetection" / "detection_mobilenet0.25_Final.pth"
-    return gpen_core.load_detector("retinaface_mobile0.25", path)
+def detector(detector, crossings):
+    return copy.deepcopy(detector)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchvision.ops import box_iou
 
 from gpen_core.errors import TensorSpecError
-from gpen_core.faces.detection import detect_faces, load_detector
+from gpen_core.faces.detection import detect_faces
 from gpen_core.faces.face_search import (
     Rotations,
     Scales,
@@ -62,12 +62,6 @@ def map_points(points, matrix):
 def assert_identical(found: Faces, expected: Faces):
     for name in ("image_index", "boxes", "landmarks", "scores"):
         assert torch.equal(getattr(found, name), getattr(expected, name)), name
-
-
-@pytest.fixture(scope="module")
-def detector(models_dir):
-    path = models_dir / "facedetection" / "detection_mobilenet0.25_Final.pth"
-    return load_detector("retinaface_mobile0.25", path)
 
 
 @pytest.fixture(scope="module")

@@ -244,12 +244,9 @@ def test_half_precision_images_keep_their_dtype_and_their_bits(random_network):
     assert torch.equal(result.images[~inside], images[~inside])
 
 
-def test_a_real_face_is_found_aligned_and_given_back(identity, models_dir):
+def test_a_real_face_is_found_aligned_and_given_back(identity, detector):
     from skimage.data import astronaut
 
-    detector = gpen_core.load_detector(
-        "retinaface_mobile0.25", models_dir / "facedetection" / "detection_mobilenet0.25_Final.pth"
-    )
     images = torch.from_numpy(np.array(astronaut())).permute(2, 0, 1)[None] / 255
     faces = gpen_core.detect_faces(images, detector)
     assert len(faces) == 1

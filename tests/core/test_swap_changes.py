@@ -22,9 +22,7 @@ def solvay(test_data):
 
 
 @pytest.fixture(scope="module")
-def faces(models_dir, solvay):
-    path = models_dir / "facedetection" / "detection_mobilenet0.25_Final.pth"
-    detector = gpen_core.load_detector("retinaface_mobile0.25", path)
+def faces(detector, solvay):
     found = gpen_core.detect_faces(to_tensor(solvay)[None], detector)
     assert len(found) == 29
     return found

@@ -9,7 +9,7 @@ from PIL import Image
 
 from support.defaulting_server import DefaultingServer
 
-pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
+pytestmark = pytest.mark.host
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NODE_IDS = [

@@ -150,9 +150,9 @@ def test_run_writes_into_the_private_base_directory_only(comfy, noise):
     assert not (comfy.host / "input" / "private.png").exists()
 
 
-def test_every_models_folder_is_searched(comfy, models_dir, synthetic_models):
+def test_every_models_folder_is_searched(comfy, model_folders):
     offered = comfy.object_info("UpscaleModelLoader")["input"]["required"]["model_name"]
-    folders = [folder / "upscale_models" for folder in (models_dir, synthetic_models)]
+    folders = [folder / "upscale_models" for folder in model_folders]
     present = {file.name for folder in folders for file in folder.glob("*")}
     menu = offered[1]["options"] if offered[0] == "COMBO" else offered[0]
     assert "double.pth" in present

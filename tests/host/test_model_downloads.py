@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # Nobody published a hash of this one, so a network that nobody trained can stand in for it.
 UNPINNED = find_known("pytorch_model.pt")
 PINNED = find_known("GPEN-BFR-2048.onnx")
-DETECTOR = DETECTOR_MODELS["retinaface_mobile0.25"]
+DETECTOR = DETECTOR_MODELS["retinaface_resnet50"]
 
 
 @pytest.fixture(scope="module")
@@ -162,26 +162,37 @@ def test_cancel_is_heard_and_the_next_run_goes_on_where_it_ended(comfy, site, mo
     assert files_in(models) == [f"facerestore_models/{UNPINNED.filename}"]
 
 
-def test_auto_fetches_the_small_detector_if_there_is_none(comfy, site, models):
-    site.files[urlsplit(DETECTOR.url).path] = b"not the published detector"
+def detect(comfy, detector: str) -> dict:
+    """A graph that counts the faces of the astronaut."""
     image = comfy.upload_image(np.asarray(skimage.data.astronaut()), "downloads.png")
-    prompt = {
+    return {
         "image": {"class_type": "LoadImage", "inputs": {"image": image}},
         "detect": {
             "class_type": "GPEN_DetectFaces",
             "inputs": {
                 "image": ["image", 0],
-                "detector": "auto",
+                "detector": detector,
                 "detection_size": 640,
                 "threshold": 0.8,
-                "scales": "large",
+                "scales": "also large",
                 "rotations": "off",
                 "min_face_size": 0,
             },
         },
         "preview": {"class_type": "PreviewAny", "inputs": {"source": ["detect", 2]}},
     }
-    message = error_message(comfy, prompt)
+
+
+@pytest.mark.parametrize("detector", ["auto", "retinaface_mobile0.25"])
+def test_faces_are_found_without_a_file_and_without_a_download(comfy, site, models, detector):
+    assert comfy.run(detect(comfy, detector)).texts("preview") == ["1"]
+    assert site.requests == []
+    assert files_in(models) == []
+
+
+def test_resnet50_is_downloaded_if_it_is_chosen(comfy, site, models):
+    site.files[urlsplit(DETECTOR.url).path] = b"not the published detector"
+    message = error_message(comfy, detect(comfy, "retinaface_resnet50"))
     assert f"{DETECTOR.filename}: expected {DETECTOR.n_bytes} bytes, got a file of 26" in message
     assert [path for path, _ in site.requests] == [urlsplit(DETECTOR.url).path]
     assert files_in(models) == []

@@ -11,7 +11,7 @@ from PIL import Image
 
 from comfy_workflow import nodes_of_type, ui_to_api
 
-pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
+pytestmark = pytest.mark.host
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 SWAP_MODEL = "inswapper_128.onnx"

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from support.defaulting_server import DefaultingServer
 
-pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
+pytestmark = pytest.mark.host
 
 MODEL = "GPEN-random-256.pth"
 IDENTITY = "GPEN-identity-512.safetensors"

@@ -10,7 +10,7 @@ from PIL import Image
 from comfy_server import ComfyServer
 from support.defaulting_server import DefaultingServer
 
-pytestmark = [pytest.mark.host, pytest.mark.usefixtures("models_dir")]
+pytestmark = pytest.mark.host
 
 ORDERS = ["large-small", "small-large", "left-right", "right-left", "top-bottom", "bottom-top"]
 

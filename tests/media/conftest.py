@@ -1,8 +1,7 @@
-"""Restorers that need no detector's weights."""
+"""Restorers that know where the faces are."""
 
 import pytest
 
-from gpen_core.faces.retinaface import FaceDetector
 from gpen_core.media import Restorer
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.generator import GpenGenerator
@@ -13,19 +12,14 @@ CONFIG = GpenConfig(256, 1, 0.0625)
 
 
 @pytest.fixture(scope="session")
-def unused_detector() -> FaceDetector:
-    return FaceDetector("retinaface_mobile0.25")
-
-
-@pytest.fixture(scope="session")
-def identity_restorer(unused_detector) -> Restorer:
+def identity_restorer(detector) -> Restorer:
     """Restores one face in each image to what it was."""
     network = GpenGenerator.from_state_dict(identity_state_dict(CONFIG))
-    return KnownFaces(network, unused_detector)
+    return KnownFaces(network, detector)
 
 
 @pytest.fixture(scope="session")
-def random_restorer(unused_detector) -> Restorer:
+def random_restorer(detector) -> Restorer:
     """Changes one face in each image beyond recognition."""
     network = GpenGenerator.from_state_dict(random_state_dict(CONFIG))
-    return KnownFaces(network, unused_detector)
+    return KnownFaces(network, detector)

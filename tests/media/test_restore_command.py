@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 import json
 import os
@@ -16,7 +17,7 @@ from gpen_core import BlendSettings
 from gpen_core.__main__ import main
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY, save_checkpoint
 from gpen_core.commands import restore
-from gpen_core.commands.restore_arguments import BLEND_HELP
+from gpen_core.commands.restore_arguments import BLEND_HELP, add_arguments, find_detector
 from gpen_core.media import Restorer, VideoCodec
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict
@@ -35,8 +36,8 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def known_faces(monkeypatch, unused_detector):
-    """The command with faces that are known, so that it needs no detector's weights."""
+def known_faces(monkeypatch):
+    """The command with faces that are known."""
     used = []
 
     def remember(**settings) -> Restorer:
@@ -44,8 +45,6 @@ def known_faces(monkeypatch, unused_detector):
         return used[-1]
 
     monkeypatch.setattr(restore, "Restorer", remember)
-    monkeypatch.setattr(restore, "load_detector", lambda *_: unused_detector)
-    monkeypatch.setattr(restore, "find_detector", lambda *_: ("", ""))
     return used
 
 
@@ -171,13 +170,44 @@ def test_wrong_arguments_end_with_2_and_start_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_detector_is_named_with_its_address(tmp_path, checkpoint, monkeypatch, capsys):
+def test_a_detector_that_is_chosen_and_missing_is_named_with_its_address(
+    tmp_path, checkpoint, monkeypatch, capsys
+):
     monkeypatch.delenv("GPEN_MODELS_DIR", raising=False)
     arguments = (png(tmp_path / "a.png"), "--output", tmp_path / "out")
-    assert run(checkpoint, *arguments) == 2
+    assert run(checkpoint, *arguments, "--detector", "retinaface_resnet50") == 2
     error = capsys.readouterr().err
     assert "detection_Resnet50_Final.pth" in error
     assert "https://" in error
+
+
+def chosen_detector(*arguments, models=None):
+    """What ``load_detector`` is called with, for a model that lies alone in a folder."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = ["in", "--output", "out", "--model", "m", *arguments]
+    if models is not None:
+        options += ["--models", models]
+    return find_detector(parser.parse_args(list(map(str, options))), Path("nowhere/m"))
+
+
+def test_the_detector_is_resnet50_if_its_file_is_there_else_the_bundled_one(tmp_path, monkeypatch):
+    monkeypatch.delenv("GPEN_MODELS_DIR", raising=False)
+    mobile, resnet = "retinaface_mobile0.25", "retinaface_resnet50"
+    assert chosen_detector() == (None, None)
+    assert chosen_detector("--detector", mobile) == (mobile, None)
+    folder = tmp_path / "facedetection"
+    folder.mkdir()
+    mobile_file, resnet_file = (
+        folder / f"detection_{name}_Final.pth" for name in ("mobilenet0.25", "Resnet50")
+    )
+    mobile_file.touch()
+    assert chosen_detector(models=tmp_path) == (None, None)
+    assert chosen_detector("--detector", mobile, models=tmp_path) == (mobile, mobile_file)
+    resnet_file.touch()
+    assert chosen_detector(models=tmp_path) == (None, resnet_file)
+    assert chosen_detector("--detector", resnet, models=tmp_path) == (resnet, resnet_file)
+    assert chosen_detector("--detector-file", "my.pth", models=tmp_path) == (None, Path("my.pth"))
 
 
 def test_every_blend_setting_has_an_argument_that_reaches_the_restorer(
@@ -233,28 +263,27 @@ def test_the_encoder_and_smoothing_reach_the_video(tmp_path, checkpoint, known_f
     assert calls[0]["encoding"].crf == 20
 
 
-def test_a_real_face_is_found_and_nothing_else_is_touched(tmp_path, checkpoint, models_dir):
+def test_a_real_face_is_found_and_nothing_else_is_touched(tmp_path, checkpoint):
     skimage_data = pytest.importorskip("skimage.data")
     source = tmp_path / "astronaut.png"
     Image.fromarray(skimage_data.astronaut()).save(source)
     models = tmp_path / "models"
     (models / "facerestore_models").mkdir(parents=True)
     shutil.copy(checkpoint, models / "facerestore_models" / "by_name.safetensors")
-    shutil.copytree(models_dir / "facedetection", models / "facedetection")
     arguments = ("--output", tmp_path / "out", "--models", models, "--rotations", "off")
     assert run("by_name.safetensors", source, *arguments) == 0
     np.testing.assert_array_equal(pixels(tmp_path / "out" / source.name), pixels(source))
 
 
 @pytest.mark.parametrize("is_apple", [False, True], ids=["nvidia", "apple"])
-def test_a_face_is_restored_on_a_device(tmp_path, checkpoint, models_dir, monkeypatch, is_apple):
+def test_a_face_is_restored_on_a_device(tmp_path, checkpoint, monkeypatch, is_apple):
     skimage_data = pytest.importorskip("skimage.data")
     source = tmp_path / "astronaut.png"
     Image.fromarray(skimage_data.astronaut()).save(source)
     memory = (2**33, 2**33)  # free and all
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: memory)
-    arguments = ("--output", tmp_path / "out", "--models", models_dir, "--dtype", "fp32")
+    arguments = ("--output", tmp_path / "out", "--dtype", "fp32")
     with stand_in_gpu(is_apple=is_apple) as crossings:
         assert run(checkpoint, source, *arguments, "--device", "cuda", "--color", "1") == 0
     assert crossings.to_host
@@ -265,15 +294,13 @@ def test_a_face_is_restored_on_a_device(tmp_path, checkpoint, models_dir, monkey
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process")
-def test_ctrl_c_in_a_real_process_ends_with_130_and_leaves_no_half_file(
-    tmp_path, checkpoint, models_dir
-):
+def test_ctrl_c_in_a_real_process_ends_with_130_and_leaves_no_half_file(tmp_path, checkpoint):
     source = write_video(tmp_path / "a.mp4", times=tuple(range(0, 3600 * 500, 3600)))
     png(tmp_path / "b.png")
     output = tmp_path / "out"
     command = [sys.executable, "-m", "gpen_core", "restore", tmp_path / "b.png", source]
     command += ["--model", checkpoint, "--output", output]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "GPEN_MODELS_DIR": str(models_dir)}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(  # noqa: S603
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

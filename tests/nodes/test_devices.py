@@ -1,6 +1,5 @@
 """The nodes with their networks on a stand-in for a GPU, as ComfyUI puts them there."""
 
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -44,11 +43,8 @@ def astronaut():
 
 
 @pytest.fixture
-def hosted_there(on_device, folders, models_dir, tmp_path, hosted):
-    """The checkpoint, and a detector beside it."""
-    (tmp_path / "facedetection").mkdir()
-    name = "detection_mobilenet0.25_Final.pth"
-    shutil.copy(models_dir / "facedetection" / name, tmp_path / "facedetection" / name)
+def hosted_there(on_device, hosted):
+    """The checkpoint on the device."""
     assert hosted.patcher.load_device == DEVICE
     return hosted
 
@@ -68,6 +64,16 @@ def execute(node_classes, monkeypatch):
         return node.execute(**{**defaults, **inputs}).result
 
     return execute
+
+
+def test_a_detector_follows_the_device_of_the_host(on_device, folders, models, monkeypatch):
+    import comfy.model_management as mm
+
+    models.register_model_folders()
+    for device in (DEVICE, CPU):
+        monkeypatch.setattr(mm, "get_torch_device", lambda device=device: device)
+        detector = models.load_detector_on_device("auto")
+        assert next(detector.parameters()).device == device
 
 
 def test_restore_faces_and_compare(execute, hosted_there, on_device, astronaut):

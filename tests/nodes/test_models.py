@@ -33,16 +33,49 @@ def test_a_name_cannot_leave_the_models_folder(folders, models, tmp_path, name):
         models.checkpoint_path(name, may_download=True)
 
 
-def test_auto_detector_is_the_best_whose_file_is_there(folders, models, tmp_path):
+@pytest.fixture
+def no_network(monkeypatch):
+    """Downloads are allowed, and one that is tried fails the test."""
+
+    def forbidden(*_arguments):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.delenv("GPEN_DOWNLOAD")
+    monkeypatch.setattr(socket.socket, "connect", forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden)
+
+
+def test_auto_is_resnet50_if_its_file_is_there_else_the_bundled_detector(
+    folders, models, tmp_path, no_network
+):
     models.register_model_folders()
     folder = tmp_path / "facedetection"
+    assert models.detector_path("auto") == models.DETECTOR
     folder.mkdir()
-    assert models.choose_detector("auto") == "retinaface_mobile0.25"  # the small one is fetched
-    (folder / "detection_mobilenet0.25_Final.pth").write_bytes(b"")
-    assert models.choose_detector("auto") == "retinaface_mobile0.25"
-    (folder / "detection_Resnet50_Final.pth").write_bytes(b"")
-    assert models.choose_detector("auto") == "retinaface_resnet50"
-    assert models.choose_detector("retinaface_mobile0.25") == "retinaface_mobile0.25"
+    (folder / "detection_mobilenet0.25_Final.pth").touch()
+    assert models.detector_path("auto") == models.DETECTOR
+    (folder / "detection_Resnet50_Final.pth").touch()
+    assert models.detector_path("auto") == folder / "detection_Resnet50_Final.pth"
+
+
+def test_mobile_is_the_users_file_if_it_is_there_else_the_bundled_detector(
+    folders, models, tmp_path, no_network
+):
+    models.register_model_folders()
+    assert models.detector_path("retinaface_mobile0.25") == models.DETECTOR
+    path = tmp_path / "facedetection" / "detection_mobilenet0.25_Final.pth"
+    path.parent.mkdir()
+    path.touch()
+    assert models.detector_path("retinaface_mobile0.25") == path
+
+
+@pytest.mark.parametrize("choice", ["auto", "retinaface_mobile0.25"])
+def test_a_detector_is_loaded_without_a_models_folder_and_without_a_network(
+    folders, models, tmp_path, no_network, choice
+):
+    models.register_model_folders()
+    assert models.load_detector_on_device(choice).name == "retinaface_mobile0.25"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("value", ["0", "false", "NO", " off "])
@@ -119,15 +152,8 @@ def test_the_download_widget_is_last_optional_and_off_where_downloads_are(
     assert loader.define_schema().inputs[-1].default is False
 
 
-def test_a_schema_asks_no_network(folders, models, pack, monkeypatch):
-    monkeypatch.delenv("GPEN_DOWNLOAD")
+def test_a_schema_asks_no_network(folders, models, pack, no_network):
     models.register_model_folders()
-
-    def forbidden(*_arguments):
-        raise AssertionError("a connection was opened")
-
-    monkeypatch.setattr(socket.socket, "connect", forbidden)
-    monkeypatch.setattr(socket, "getaddrinfo", forbidden)
     extension = asyncio.run(pack.comfy_entrypoint())
     for node in asyncio.run(extension.get_node_list()):
         node.define_schema()
@@ -141,29 +167,29 @@ def site(monkeypatch):
         yield server
 
 
-def test_a_detector_that_is_not_there_is_fetched_checked_and_used(
-    folders, models, models_dir, tmp_path, monkeypatch, site
+def test_resnet50_that_is_chosen_and_not_there_is_fetched_and_checked_once(
+    folders, models, tmp_path, monkeypatch, site
 ):
     models.register_model_folders()
-    name = "retinaface_mobile0.25"
+    name = "retinaface_resnet50"
     known = models.DETECTOR_MODELS[name]
-    weights = (models_dir / "facedetection" / known.filename).read_bytes()
+    content = b"what stands in for the weights"
     path = tmp_path / "facedetection" / known.filename
-    site.files[urlsplit(known.url).path] = weights
+    site.files[urlsplit(known.url).path] = content
     with pytest.raises(OSError, match=f"expected {known.n_bytes} bytes, got"):
-        models.load_detector_on_device("auto")  # the file at hand is of a fork, not the pinned one
+        models.detector_path(name)
     assert not path.exists()
     here = dataclasses.replace(
-        known, sha256=hashlib.sha256(weights).hexdigest(), n_bytes=len(weights)
+        known, sha256=hashlib.sha256(content).hexdigest(), n_bytes=len(content)
     )
     monkeypatch.setitem(models.DETECTOR_MODELS, name, here)
     events = []
     monkeypatch.setattr(models, "send_event", lambda *event: events.append(event))
-    assert models.load_detector_on_device("auto").name == name
+    assert models.detector_path(name) == path
     assert events == [("gpen.downloaded", {"filename": known.filename})]
-    assert path.read_bytes() == weights
+    assert path.read_bytes() == content
     n_requests = len(site.requests)
-    models.load_detector_on_device("auto")
+    assert models.detector_path(name) == models.detector_path("auto") == path
     assert len(site.requests) == n_requests
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import model_files
 from gpen_core.errors import UnreachableError
-from model_files import DETECTOR, fetch, find_checkpoint, find_detector
+from model_files import DOWNLOADABLE, fetch, find_checkpoint
 
 
 def test_fetch_asks_the_mirror_and_says_where_the_file_belongs(tmp_path, monkeypatch):
@@ -15,9 +15,9 @@ def test_fetch_asks_the_mirror_and_says_where_the_file_belongs(tmp_path, monkeyp
         unused.bind(("127.0.0.1", 0))
         mirror = f"http://127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setenv("GPEN_MODEL_MIRROR", mirror)
-        with pytest.raises(UnreachableError, match=f"{mirror}/xinntao") as raised:
-            fetch(DETECTOR, "facedetection")
-    assert f"put it into {tmp_path / 'facedetection'}" in str(raised.value)
+        with pytest.raises(UnreachableError, match=f"{mirror}/datasets") as raised:
+            fetch(DOWNLOADABLE[0], "facerestore_models")
+    assert f"put it into {tmp_path / 'facerestore_models'}" in str(raised.value)
 
 
 def test_find_checkpoint_prefers_the_largest_restoration_model(tmp_path):
@@ -35,11 +35,3 @@ def test_find_checkpoint_prefers_the_largest_restoration_model(tmp_path):
     assert find_checkpoint([tmp_path]) == tmp_path / "gpen/GPEN-BFR-1024.onnx"
     (tmp_path / "facerestore_models/gpen_bfr_2048.onnx").touch()
     assert find_checkpoint([tmp_path]).name == "gpen_bfr_2048.onnx"
-
-
-def test_find_detector_takes_the_first_folder_that_has_it(tmp_path):
-    assert find_detector([tmp_path]) is None
-    folder = tmp_path / "second" / "facedetection"
-    folder.mkdir(parents=True)
-    (folder / "detection_mobilenet0.25_Final.pth").touch()
-    assert find_detector([tmp_path, tmp_path / "second"]).parent == folder

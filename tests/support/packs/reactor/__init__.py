@@ -8,15 +8,18 @@ returns the input and the face model alone. A frame is flagged here if its first
 import importlib.util
 from pathlib import Path
 
-import folder_paths
 import numpy as np
 import torch
 from facexlib.detection.retinaface import RetinaFace
+from safetensors.torch import load_file
 
 _FILE = Path(__file__).resolve().parents[2] / "geometric_swap.py"
 _SPEC = importlib.util.spec_from_file_location("geometric_swap", _FILE)
 geometric_swap = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(geometric_swap)
+
+_REPOSITORY = Path(__file__).resolve().parents[4]
+_WEIGHTS = _REPOSITORY / "gpen_core" / "bundled" / "retinaface_mobile0.25.safetensors"
 
 ORDERS = ["left-right", "right-left", "top-bottom", "bottom-top", "small-large", "large-small"]
 GENDERS = ["no", "female", "male"]
@@ -24,9 +27,7 @@ GENDERS = ["no", "female", "male"]
 
 def find_faces(picture: np.ndarray) -> np.ndarray:
     network = RetinaFace("mobile0.25", device="cpu")
-    path = folder_paths.get_full_path("facedetection", "detection_mobilenet0.25_Final.pth")
-    weights = torch.load(path, map_location="cpu", weights_only=True)
-    network.load_state_dict({key.removeprefix("module."): w for key, w in weights.items()})
+    network.load_state_dict(load_file(_WEIGHTS))
     with torch.no_grad():
         return network.eval().detect_faces(picture[..., ::-1].astype(np.float32), 0.8)
 
