@@ -25,15 +25,12 @@ from comfy_workflow import WorkflowError, nodes_of_type, ui_to_api
 from environment import REPOSITORY, SetupError
 from model_files import (
     CHECKPOINT_FOLDERS,
-    DETECTION_FOLDER,
-    DETECTOR,
     DOWNLOAD_FOLDER,
     DOWNLOADABLE,
     DownloadError,
     UnreachableError,
     fetch,
     find_checkpoint,
-    find_detector,
     models_folders,
     write_identity_checkpoint,
 )
@@ -65,7 +62,7 @@ def run_demo(photo: Path | None) -> None:
     """Restore one photo and write the pictures.
 
     Raises:
-        DemoError: The photo, the workflow or the detector is missing.
+        DemoError: The photo or the workflow is missing.
     """
     pixels = _read_photo(photo)
     if not WORKFLOW.is_file():
@@ -73,7 +70,6 @@ def run_demo(photo: Path | None) -> None:
     workflow = json.loads(WORKFLOW.read_text("utf-8"))
 
     with tempfile.TemporaryDirectory(prefix="gpen-demo-") as temporary:
-        ensure_detector()
         checkpoint = ensure_checkpoint()
         is_identity = checkpoint is None
         if checkpoint is None:
@@ -129,23 +125,6 @@ def ensure_checkpoint() -> Path | None:
         except DownloadError as error:
             print(error)
     return checkpoint
-
-
-def ensure_detector() -> None:
-    """Have the small face detector on disk.
-
-    Raises:
-        DemoError: It is not there and cannot be downloaded.
-    """
-    if find_detector(models_folders()) is not None:
-        return
-    print(f"Downloading {DETECTOR.filename} (2 MB) ...", flush=True)
-    try:
-        fetch(DETECTOR, DETECTION_FOLDER)
-    except DownloadError as error:
-        raise DemoError(
-            f"{error} Or name a ComfyUI models folder that has it in GPEN_MODELS_DIR."
-        ) from error
 
 
 def _run_workflow(

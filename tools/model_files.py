@@ -1,4 +1,4 @@
-"""GPEN and detector files: found in ComfyUI models folders, downloaded, or made for a stand-in."""
+"""GPEN checkpoints: found in ComfyUI models folders, downloaded, or made for a stand-in."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ sys.path.append(str(REPOSITORY))
 
 from gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES, NOTICE_KEY, save_checkpoint
 from gpen_core.checkpoints.download import MIRROR_VARIABLE, download
-from gpen_core.checkpoints.registry import DETECTOR_MODELS, GPEN_MODELS, KnownModel
+from gpen_core.checkpoints.registry import GPEN_MODELS, KnownModel
 from gpen_core.errors import DownloadError as DownloadError
 from gpen_core.errors import UnreachableError as UnreachableError
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict
 
 CHECKPOINT_FOLDERS = ("facerestore_models", "gpen")
-DETECTION_FOLDER = "facedetection"
 IDENTITY_SIZE_PX = 512
-DETECTOR = DETECTOR_MODELS["retinaface_mobile0.25"]
 DOWNLOADABLE = tuple(
     next(model for model in GPEN_MODELS if model.filename == name)
     for name in ("GPEN-BFR-2048.onnx", "GPEN-BFR-512.onnx")
@@ -63,12 +61,6 @@ def find_checkpoint(folders: Sequence[Path]) -> Path | None:
         and not _NOT_FOR_RESTORATION.search(file.name)
     ]
     return max(found, key=_named_size, default=None)
-
-
-def find_detector(folders: Sequence[Path]) -> Path | None:
-    """The file of the small face detector."""
-    candidates = (folder / DETECTION_FOLDER / DETECTOR.filename for folder in folders)
-    return next((file for file in candidates if file.is_file()), None)
 
 
 def fetch(model: KnownModel, subfolder: str) -> Path:

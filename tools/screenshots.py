@@ -25,7 +25,7 @@ from playwright.sync_api import FloatRect
 from comfy_browser import ComfyBrowser, ComfyPage
 from comfy_client import ComfyServerError
 from comfy_server import PACK_NAME, ComfyServer
-from demo import DemoError, ensure_checkpoint, ensure_detector
+from demo import ensure_checkpoint
 from environment import REPOSITORY, SetupError
 from model_files import models_folders, write_identity_checkpoint
 
@@ -94,7 +94,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         take_pictures(arguments.workflows)
-    except (DemoError, ComfyServerError, SetupError, BrowserError, OSError) as error:
+    except (ComfyServerError, SetupError, BrowserError, OSError) as error:
         print(f"Screenshots failed. {error}", file=sys.stderr)
         return 1
     return 0
@@ -105,15 +105,11 @@ def take_pictures(names: Collection[str] = ()) -> None:
 
     Args:
         names: Workflows to picture, and nothing else; none stands for all there is.
-
-    Raises:
-        DemoError: The detector is missing.
     """
     for folder in (FOLDER, HELP_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gpen-screenshots-") as temporary:
         folder = Path(temporary)
-        ensure_detector()
         checkpoint = ensure_checkpoint()
         stand_in = [] if checkpoint is not None else [folder]
         checkpoint = checkpoint or write_identity_checkpoint(folder)
