@@ -6,18 +6,10 @@ import pytest
 import skimage.data
 import torch
 
-import gpen_core
 from environment import REPOSITORY
-from gpen_core.bundled import DETECTOR
 
 # Appended, so that no script shadows a library.
 sys.path.append(str(REPOSITORY / "benchmarks"))
-
-
-@pytest.fixture(scope="session")
-def detector():
-    """The bundled one."""
-    return gpen_core.load_detector("retinaface_mobile0.25", DETECTOR)
 
 
 @pytest.fixture(scope="session")

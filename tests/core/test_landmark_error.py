@@ -55,12 +55,6 @@ def test_a_stranger_is_not_matched_because_the_pair_beside_it_is_close():
 
 
 @pytest.fixture(scope="module")
-def detector(models_dir):
-    path = models_dir / "facedetection" / "detection_mobilenet0.25_Final.pth"
-    return gpen_core.load_detector("retinaface_mobile0.25", path)
-
-
-@pytest.fixture(scope="module")
 def astronaut():
     return torch.tensor(skimage.data.astronaut()).permute(2, 0, 1)[None] / 255
 
