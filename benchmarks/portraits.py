@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -179,9 +179,9 @@ def list_portraits(
     return found[:limit]
 
 
-def read_portraits(files: Sequence[Path]) -> dict[str, Tensor]:
-    """(1, 3, H, W) float32 RGB in [0, 1] by file name."""
-    return {file.name: read_picture(file).pixels[:, :3] for file in files}
+def read_portrait(file: Path) -> Tensor:
+    """(1, 3, H, W) float32 RGB in [0, 1]."""
+    return read_picture(file).pixels[:, :3]
 
 
 def largest_face(image: Tensor, detector: gpen_core.FaceDetector) -> gpen_core.Faces:
@@ -190,13 +190,10 @@ def largest_face(image: Tensor, detector: gpen_core.FaceDetector) -> gpen_core.F
     return faces if not len(faces) else faces.select([int(long_sides(faces.boxes).argmax())])
 
 
-def align_portraits(portraits: dict[str, Tensor], detector: gpen_core.FaceDetector) -> Tensor:
-    """(N, 3, 256, 256) crops of the largest face of each portrait; those without are left out."""
-    crops = [
-        gpen_core.crop_faces(image, largest_face(image, detector), SIZE_PX)
-        for image in portraits.values()
-    ]
-    return torch.cat(crops)
+def align_portraits(images: Iterable[Tensor], detector: gpen_core.FaceDetector) -> Tensor:
+    """(N, 3, 256, 256) crops of the largest face of each image; images without are left out."""
+    faces_of = ((image, largest_face(image, detector)) for image in images)
+    return torch.cat([gpen_core.crop_faces(image, face, SIZE_PX) for image, face in faces_of])
 
 
 def _damage(crop: Tensor, seed: int, index: int) -> Tensor:
