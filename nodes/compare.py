@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import comfy.model_management as mm
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import Faces
-from ..gpen_core.comparison import Comparison, Similarity, box_masks, compare_images
+from ..gpen_core.comparison import box_masks, compare_images, describe
 from ..gpen_core.errors import TensorSpecError
 from ..gpen_core.resizing import resize
-from .host import check_interrupt, fit_masks, to_channels_first
+from .host import AUTO, check_interrupt, fit_masks, to_channels_first
+from .models import load_detector_on_device
 from .preview import before_after_ui
 from .schema import node_schema
 from .types import GpenFacesSocket
@@ -24,7 +27,17 @@ class GpenCompare(io.ComfyNode):
         """Sockets and widgets."""
         return node_schema(
             node_id="GPEN_Compare",
-            search_aliases=["before after", "image compare", "psnr", "ssim", "slider"],
+            search_aliases=[
+                "before after",
+                "image compare",
+                "slider",
+                "psnr",
+                "ssim",
+                "ms-ssim",
+                "sharpness",
+                "ciede2000",
+                "landmarks",
+            ],
             display_name="Compare Before/After (GPEN)",
             description=(
                 "Shows two pictures with a slider between them, down to single pixels, and "
@@ -79,6 +92,38 @@ class GpenCompare(io.ComfyNode):
                         "common. 1: equal."
                     ),
                 ),
+                io.Float.Output(
+                    "ms_ssim",
+                    display_name="MS-SSIM",
+                    tooltip=(
+                        "Structural similarity at five sizes, likewise; closer to what the eye "
+                        "sees from afar. 0: nothing in common. 1: equal."
+                    ),
+                ),
+                io.Float.Output(
+                    "sharpness",
+                    display_name="sharpness",
+                    tooltip=(
+                        "Fine detail in after as a share of that in before, likewise. 1: as much. "
+                        "Below: softer. Above: sharper, or noisier."
+                    ),
+                ),
+                io.Float.Output(
+                    "color_error",
+                    display_name="colour error",
+                    tooltip=(
+                        "Mean difference of the colours, likewise, in CIEDE2000. 0: equal. 1: "
+                        "can just be seen. 5: plainly another colour."
+                    ),
+                ),
+                io.Float.Output(
+                    "landmark_error",
+                    display_name="landmark error",
+                    tooltip=(
+                        "How far eyes, nose and mouth moved, in percent of the distance of the "
+                        "eyes. 1: as good as in place. NaN: there is no face in both pictures."
+                    ),
+                ),
             ],
             is_output_node=True,
         )
@@ -109,10 +154,11 @@ class GpenCompare(io.ComfyNode):
             resized,
             news,
             region,
+            detector=load_detector_on_device(AUTO),
             device=mm.get_torch_device(),
             check_interrupt=check_interrupt,
         )
-        text = _describe(comparison, has_region=region is not None)
+        text = describe(comparison, has_region=region is not None)
         measured = comparison.region or comparison.whole
         shown = Faces.empty() if faces is None else faces
         return io.NodeOutput(
@@ -120,20 +166,9 @@ class GpenCompare(io.ComfyNode):
             text,
             measured.psnr,
             measured.ssim,
+            measured.ms_ssim,
+            measured.sharpness,
+            measured.color_error,
+            math.nan if comparison.landmark_error is None else comparison.landmark_error,
             ui=before_after_ui(olds, news, shown, text, scale),
         )
-
-
-def _describe(comparison: Comparison, *, has_region: bool) -> str:
-    text = f"Whole image: {_measures(comparison.whole)}"
-    if comparison.region is not None:
-        return f"{text} Inside: {_measures(comparison.region)}"
-    if has_region:
-        return f"{text} There is nothing inside: no face, or an empty mask."
-    return text
-
-
-def _measures(similarity: Similarity) -> str:
-    if similarity.psnr == float("inf"):
-        return "equal to the last bit."
-    return f"PSNR {similarity.psnr:.2f} dB, SSIM {similarity.ssim:.4f}."

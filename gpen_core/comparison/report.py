@@ -19,7 +19,7 @@ def describe(comparison: Comparison, *, has_region: bool) -> str:
         sentences.append(f"Inside: {_measures(comparison.region)}")
     elif has_region:
         sentences.append("There is nothing inside: no face, or an empty mask.")
-    if comparison.landmark_error is not None:
+    if comparison.landmark_error is not None and comparison.whole.psnr != math.inf:
         sentences.append(
             f"Landmarks are off by {comparison.landmark_error:.1f} % of the distance of the eyes."
         )

@@ -1,5 +1,6 @@
 """The nodes with their networks on a stand-in for a GPU, as ComfyUI puts them there."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -91,9 +92,22 @@ def test_restore_faces_and_compare(execute, hosted_there, on_device, astronaut):
     assert restored.device == mask.device == CPU
     assert restored.shape == (1, 768, 768, 3)
     assert mask.max() > 0.9
-    after, _, psnr, _ = execute("GPEN_Compare", before=astronaut, after=restored)
+    after, text, *figures = execute("GPEN_Compare", before=astronaut, after=restored)
+    psnr, ssim, ms_ssim, sharpness, color_error, landmark_error = figures
     assert after is restored
     assert psnr > 35  # the identity checkpoint, but for grain
+    assert 0.9 < ssim < ms_ssim < 1
+    assert sharpness == pytest.approx(1, abs=0.2)
+    assert 0 < color_error < 2
+    assert 0 < landmark_error < 2
+    assert f"Landmarks are off by {landmark_error:.1f} %" in text
+
+
+def test_compare_without_a_face_has_no_landmark_error(execute, on_device, folders, models):
+    models.register_model_folders()
+    grey = torch.full((1, 64, 64, 3), 0.5)
+    *_, landmark_error = execute("GPEN_Compare", before=grey, after=grey * 0.9)
+    assert math.isnan(landmark_error)
 
 
 def test_faces_by_single_steps(execute, hosted_there, astronaut):

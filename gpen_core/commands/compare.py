@@ -1,0 +1,69 @@
+"""``compare BEFORE AFTER``: say how alike two pictures are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..comparison import Similarity, box_masks, compare_images, describe
+from ..faces.detection import detect_faces, load_detector
+from ..media.pictures import read_picture
+from ..resizing import resize
+from .devices import AUTO, choose_device
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's subparsers."""
+    parser = commands.add_parser(
+        "compare",
+        help="say how alike two pictures are",
+        description="Print PSNR, SSIM, MS-SSIM, sharpness, colour and landmark error.",
+    )
+    parser.add_argument("before", type=Path, help="picture; resized if AFTER has another size")
+    parser.add_argument("after", type=Path, help="picture")
+    parser.add_argument(
+        "--faces", action="store_true", help="measure inside the boxes of the faces of BEFORE too"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print how alike the pictures are."""
+    device = choose_device(AUTO)
+    before, after = (read_picture(path).pixels for path in (options.before, options.after))
+    size = (after.shape[2], after.shape[3])
+    is_resized = before.shape[2:] != size
+    before = resize(before, size)
+    detector = load_detector(device=device)
+    region = None
+    if options.faces:
+        region = box_masks(detect_faces(before, detector), 1, size)
+    compared = compare_images(before, after, region, detector=detector, device=device)
+    if options.json:
+        inside = compared.region
+        found = {
+            "before": str(options.before),
+            "after": str(options.after),
+            "height_width": size,
+            "before_was_resized": is_resized,
+            "whole": _figures(compared.whole),
+            "inside_faces": None if inside is None else _figures(inside),
+            "landmark_error": compared.landmark_error,
+        }
+        print(json.dumps(found, indent=2, allow_nan=False))
+        return 0
+    if is_resized:
+        print(f"{options.before} was resized to {size[1]} x {size[0]}, the size of the other.")
+    print(describe(compared, has_region=options.faces))
+    return 0
+
+
+def _figures(similarity: Similarity) -> dict[str, float | None]:
+    """JSON has no infinity: a PSNR of equal pictures, or detail where there was none, is null."""
+    figures: dict[str, float] = asdict(similarity)
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
