@@ -18,10 +18,6 @@ from .select_faces import GpenSelectFaces
 class GpenExtension(ComfyExtension):
     """What ComfyUI loads."""
 
-    async def on_load(self) -> None:
-        """Tell ComfyUI where the models are."""
-        register_model_folders()
-
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """All nodes of the pack."""
         return [
@@ -39,5 +35,6 @@ class GpenExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> GpenExtension:
-    """Called once by ComfyUI."""
+    """Called once by ComfyUI, which asks for ``on_load`` only in newer versions."""
+    register_model_folders()
     return GpenExtension()

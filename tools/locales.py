@@ -61,7 +61,6 @@ def load_node_classes() -> list[Any]:
 def node_classes(pack: ModuleType) -> list[Any]:
     """The node classes of the imported pack, in the order of the menu."""
     extension = asyncio.run(pack.comfy_entrypoint())
-    asyncio.run(extension.on_load())
     classes: list[Any] = asyncio.run(extension.get_node_list())
     return classes
 

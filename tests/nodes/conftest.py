@@ -48,7 +48,6 @@ def node_classes(pack):
 
     async def load():
         extension = await pack.comfy_entrypoint()
-        await extension.on_load()
         return await extension.get_node_list()
 
     # In a thread: after browser tests this one has an event loop running.
