@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .blend_swap import GpenBlendSwap
 from .compare import GpenCompare
 from .crops import GpenCropFaces, GpenPasteFaces, GpenRestoreCrops
+from .degrade_image import GpenDegrade
 from .detect_faces import GpenDetectFaces
 from .face_mask import GpenFaceMask
 from .load_model import GpenLoadModel
@@ -31,6 +32,7 @@ class GpenExtension(ComfyExtension):
             GpenFaceMask,
             GpenBlendSwap,
             GpenCompare,
+            GpenDegrade,
         ]
 
 

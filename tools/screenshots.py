@@ -28,6 +28,7 @@ from comfy_server import PACK_NAME, ComfyServer
 from demo import ensure_checkpoint
 from environment import REPOSITORY, SetupError
 from model_files import models_folders, write_identity_checkpoint
+from preset_sheet import write_preset_sheet
 
 WORKFLOWS = REPOSITORY / "workflows"
 FOLDER = REPOSITORY / "docs" / "images"
@@ -46,6 +47,8 @@ PICTURE_WIDTH_PX = 1660
 THUMBNAIL_WIDTH_PX = 720
 JPEG_QUALITY = 82
 VIDEO_FRAMES = 6
+FACE = (118, 4, 230)
+"""Left, top and side, in pixels of the photo."""
 SETTINGS = {
     "Comfy.Graph.CanvasMenu": False,
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
@@ -123,6 +126,7 @@ def take_pictures(names: Collection[str] = ()) -> None:
                     _picture_workflow(page, server, file, checkpoint.name, folder)
             if names:
                 return
+            write_preset_sheet(server, _face(), HELP_FOLDER / "degrade.jpg")
             # What comes from the cache sends no pictures, and the page keeps those of other nodes.
             page.evaluate(FORGET)
             page.close()
@@ -231,6 +235,11 @@ def _photo() -> np.ndarray:
     from skimage.data import astronaut
 
     return np.asarray(astronaut())  # type: ignore[no-untyped-call]
+
+
+def _face() -> Image.Image:
+    left, top, side = FACE
+    return Image.fromarray(_photo()).crop((left, top, left + side, top + side)).resize((512, 512))
 
 
 def _write_clip(file: Path) -> Path:

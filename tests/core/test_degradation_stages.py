@@ -158,6 +158,13 @@ def test_poisson_noise_is_the_quantile_of_each_value():
     torch.testing.assert_close(poisson_noise(pixels, uniform), expected, atol=1e-6, rtol=0)
 
 
+def test_the_lowest_quantile_of_poisson_noise_is_no_negative_count():
+    pixels = picture()
+    counts = poisson_noise(pixels, torch.zeros_like(pixels)) + (pixels * 255).round() / 255
+    assert counts.min() >= 0
+    assert (counts < pixels).all()
+
+
 def test_poisson_noise_grows_with_the_light_and_with_its_factor():
     ramp = torch.linspace(0.1, 0.5, 256).view(1, 256, 1).expand(3, 256, 400).contiguous()
     rounded = (ramp * 255).round() / 255

@@ -23,6 +23,7 @@ NODE_IDS = [
     "GPEN_FaceMask",
     "GPEN_BlendSwap",
     "GPEN_Compare",
+    "GPEN_Degrade",
 ]
 
 # Around the astronaut's face; the crop's mask lies inside it.

@@ -25,10 +25,12 @@ def test_node_ids_are_the_permanent_ones(node_classes):
         "GPEN_FaceMask",
         "GPEN_BlendSwap",
         "GPEN_Compare",
+        "GPEN_Degrade",
     ]
 
 
-def test_schemas_are_valid_and_inputs_are_the_parameters_of_execute(node_classes):
+def test_schemas_are_valid_and_inputs_are_the_parameters_of_execute(pack, node_classes):
+    changes = sys.modules[f"{pack.__name__}.nodes.degrade_image"].CHANGES
     for node in node_classes:
         schema = node.GET_SCHEMA()
         schema.validate()
@@ -38,6 +40,7 @@ def test_schemas_are_valid_and_inputs_are_the_parameters_of_execute(node_classes
         gathered = {
             "blending": set(BlendSettings.__dataclass_fields__),
             "regions": {region.value for region in FaceRegion},
+            "changes": set(changes),
             "influences": set(SwapSettings.__dataclass_fields__) - {"shape", "padding", "feather"},
         }
         assert rest == gathered.get(list(parameters)[-1], set()), schema.node_id
