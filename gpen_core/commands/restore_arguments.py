@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
@@ -16,6 +15,8 @@ from ..checkpoints.registry import BEST_DETECTOR, DETECTOR_MODELS
 from ..errors import CheckpointNotFoundError
 from ..faces.selection import FaceOrder
 from ..media import CanvasSettings, SearchSettings, VideoCodec, VideoEncoding
+from .argument_types import share, whole
+from .batch import add_batch_arguments
 from .devices import AUTO, DEVICES, DTYPES
 
 MODELS_VARIABLE = "GPEN_MODELS_DIR"
@@ -54,14 +55,7 @@ environment:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add every argument of the command."""
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
-    parser.add_argument("--recursive", action="store_true", help="look into the folders of folders")
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--resume", action="store_true", help="keep outputs that are there")
-    existing.add_argument("--overwrite", action="store_true", help="write them anew")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
-    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    add_batch_arguments(parser)
     _add_models(parser.add_argument_group("models"))
     _add_search(parser.add_argument_group("which faces"))
     _add_blending(parser.add_argument_group("how they are blended in"))
@@ -99,7 +93,7 @@ def _add_models(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--batch",
-        type=_whole(1),
+        type=whole(1),
         metavar="N",
         help="faces that go through the network together (default: what fits)",
     )
@@ -113,14 +107,14 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     _add_choice(group, "--order", FaceOrder.LARGE_SMALL, "how --faces counts")
     group.add_argument(
         "--detection-size",
-        type=_whole(0),
+        type=whole(0),
         default=defaults.detection_size,
         metavar="PX",
         help="short side of the copy that is searched; 0: full resolution (default: %(default)s)",
     )
     group.add_argument(
         "--threshold",
-        type=_share,
+        type=share,
         default=defaults.threshold,
         metavar="X",
         help="the least score of a face, 0 to 1 (default: %(default)s)",
@@ -129,7 +123,7 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     _add_choice(group, "--rotations", defaults.rotations, "what is done for tilted faces")
     group.add_argument(
         "--min-face-size",
-        type=_whole(0),
+        type=whole(0),
         default=defaults.min_size,
         metavar="PX",
         help="faces with a smaller long side are left out",
@@ -179,7 +173,7 @@ def _add_canvas(group: argparse._ArgumentGroup) -> None:
 def _add_video(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--smoothing",
-        type=_share,
+        type=share,
         default=0.5,
         metavar="X",
         help="how steady faces are held from frame to frame, 0 to 1 (default: %(default)s)",
@@ -211,27 +205,6 @@ def _add_choice(group: argparse._ArgumentGroup, option: str, default: Enum, help
         metavar="NAME",
         help=f"{help_text}: {', '.join(names)} (default: {shown})".replace("%", "%%"),
     )
-
-
-def _whole(lowest: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {lowest}, got {text!r}. Change it."
-            )
-        return int(text)
-
-    return number
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}. Change it.")
-    return share
 
 
 def settings_from(options: argparse.Namespace) -> dict[str, Any]:

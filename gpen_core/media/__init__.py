@@ -1,5 +1,6 @@
-"""Picture and video files: restore the faces in them and keep everything else."""
+"""Picture and video files: restore the faces in them, or damage them, and keep everything else."""
 
+from .degrade_picture import DegradeReport, degrade_picture
 from .jobs import Job, JobError, plan_jobs
 from .pictures import Picture, read_picture, write_picture
 from .restore_picture import PictureReport, restore_picture
@@ -9,6 +10,7 @@ from .videos import VideoReport, restore_video
 
 __all__ = [
     "CanvasSettings",
+    "DegradeReport",
     "Job",
     "JobError",
     "Picture",
@@ -18,6 +20,7 @@ __all__ = [
     "VideoCodec",
     "VideoEncoding",
     "VideoReport",
+    "degrade_picture",
     "plan_jobs",
     "read_picture",
     "restore_picture",

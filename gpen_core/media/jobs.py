@@ -1,4 +1,4 @@
-"""Which file is restored into which: folders mirrored, nothing overwritten by mistake."""
+"""Which file is made into which: folders mirrored, nothing overwritten by mistake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .video_input import VIDEO_SUFFIXES
 
 @dataclass(frozen=True)
 class Job:
-    """One file to restore."""
+    """One file, and the one to make of it."""
 
     source: Path
     target: Path
@@ -27,7 +27,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobError:
-    """An input that cannot be restored, found before any work."""
+    """An input of which nothing can be made, found before any work."""
 
     source: Path
     message: str
@@ -53,7 +53,7 @@ def plan_jobs(
     keep_existing: bool = False,
     overwrite: bool = False,
 ) -> Plan:
-    """Decide what to restore and where to.
+    """Decide what to work on and where to write it.
 
     A file goes into ``output`` under its own name, a file from a folder given goes under its path
     in that folder. Hidden files and what lies in ``output`` is passed over in folders.
@@ -76,7 +76,7 @@ def plan_jobs(
         if key in originals:
             problem = f"it would overwrite the input {job.target}. Choose another --output"
         elif key in owners:
-            problem = f"{owners[key]} is written there too. Restore them into different folders"
+            problem = f"{owners[key]} is written there too. Write them into different folders"
         elif job.target.is_dir():
             problem = "it is a folder. Choose another --output"
         elif job.target.exists() and keep_existing:
@@ -103,7 +103,7 @@ def _key(path: Path) -> str:
 def _sources(
     inputs: Iterable[str | Path], output: Path, is_recursive: bool, plan: Plan
 ) -> Iterator[tuple[Path, Path]]:
-    """Every file to restore, and its path below the output folder."""
+    """Every file to work on, and its path below the output folder."""
     seen: set[str] = set()
     for given in map(Path, inputs):
         is_folder = given.is_dir()
