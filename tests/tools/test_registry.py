@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from environment import REPOSITORY
+from gpen_core.bundled import DETECTOR
 
 tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
 
@@ -67,6 +68,17 @@ def test_the_package_leaves_out_what_users_do_not_need_and_nothing_else():
         for file in [REPOSITORY / name, *(REPOSITORY / name).rglob("*")]
     ]
     assert _ignored([*files, "pyproject.toml", "LICENSE", "README.md"]) == []
+
+
+def test_the_wheel_has_every_bundled_file(table):
+    patterns = table["tool"]["setuptools"]["package-data"]["gpen_core"]
+    folder = REPOSITORY / "gpen_core" / "bundled"
+    files = [f for f in folder.iterdir() if f.is_file() and f.suffix != ".py"]
+    assert {"README.md", "LICENSE.retinaface", DETECTOR.name} <= {file.name for file in files}
+    for file in files:
+        inside = file.relative_to(REPOSITORY / "gpen_core")
+        assert any(inside.match(pattern) for pattern in patterns), file
+    assert DETECTOR.stat().st_size < 2_000_000
 
 
 def _ignored(files):
