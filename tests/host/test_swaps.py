@@ -8,6 +8,7 @@ import skimage.data
 from PIL import Image
 from scipy import ndimage
 
+from support.crowd import crowd
 from support.defaulting_server import DefaultingServer
 
 pytestmark = pytest.mark.host
@@ -22,14 +23,8 @@ def comfy(comfy):
 
 
 @pytest.fixture(scope="module")
-def solvay(test_data) -> np.ndarray:
-    picture = Image.open(test_data / "images" / "Solvay_conference_1927.png").convert("RGB")
-    return np.array(picture)
-
-
-@pytest.fixture(scope="module")
-def solvay_name(comfy, solvay) -> str:
-    return comfy.upload_image(solvay, "solvay.png")
+def crowd_name(comfy) -> str:
+    return comfy.upload_image(crowd(), "crowd.png")
 
 
 @pytest.fixture(scope="module")
@@ -98,42 +93,40 @@ def centres(boolean: np.ndarray) -> np.ndarray:
     return np.array([x.mean(), y.mean()])
 
 
-def test_of_29_faces_exactly_the_swapped_one_is_restored(comfy, solvay, solvay_name, source_name):
-    result = comfy.run(swap_graph(solvay_name, source_name, input_faces_index="3"))
+def test_of_29_faces_exactly_the_swapped_one_is_restored(comfy, crowd_name, source_name):
+    result = comfy.run(swap_graph(crowd_name, source_name, input_faces_index="3"))
     (text,) = result.texts("blend")
     assert text.startswith("Restored 1 swapped face in 1 image, of 29 found, with GPEN-random")
     (swapped,), (blended,), (mask,) = (
         pictures(comfy, result, node) for node in ("save_swapped", "save", "save_mask")
     )
-    assert changed_blobs(solvay, swapped) == 1
+    assert changed_blobs(crowd(), swapped) == 1
     assert changed_blobs(swapped, blended) == 1
     # Away from the mask the pictures are equal; its faintest edge is 0 in 8 bits.
     away = ~ndimage.binary_dilation(mask.max(axis=2) > 0, iterations=6)
     np.testing.assert_array_equal(blended[away], swapped[away])
     (view,) = result.outputs["blend"]["gpen_compare"]
     assert len(view["frames"][0]["faces"]) == 1  # what the slider steps through
-    was_swapped = np.abs(solvay.astype(int) - swapped).max(axis=2) > 1
+    was_swapped = np.abs(crowd().astype(int) - swapped).max(axis=2) > 1
     assert np.linalg.norm(centres(was_swapped) - centres(mask.max(axis=2) > 128)) < 6
 
 
-def test_a_swap_of_nobody_comes_back_as_it_is(comfy, solvay, solvay_name, source_name):
-    result = comfy.run(swap_graph(solvay_name, source_name, input_faces_index="99"))
+def test_a_swap_of_nobody_comes_back_as_it_is(comfy, crowd_name, source_name):
+    result = comfy.run(swap_graph(crowd_name, source_name, input_faces_index="99"))
     assert result.texts("blend") == [
         "The swap changed none of the 29 faces in 1 image: it stays as it is."
     ]
     (blended,) = pictures(comfy, result, "save")
-    np.testing.assert_array_equal(blended, solvay)
+    np.testing.assert_array_equal(blended, crowd())
 
 
-def test_three_swapped_faces_are_found_after_a_jpeg_round_trip(
-    comfy, solvay, solvay_name, source_name
-):
-    result = comfy.run(swap_graph(solvay_name, source_name, input_faces_index="2,9,17"))
+def test_three_swapped_faces_are_found_after_a_jpeg_round_trip(comfy, crowd_name, source_name):
+    result = comfy.run(swap_graph(crowd_name, source_name, input_faces_index="2,9,17"))
     (swapped,) = pictures(comfy, result, "save_swapped")
     stream = io.BytesIO()
     Image.fromarray(swapped).save(stream, "JPEG", quality=75)
     compressed = np.array(Image.open(stream))
-    graph = swap_graph(solvay_name, source_name)
+    graph = swap_graph(crowd_name, source_name)
     graph["swapped"] = load(comfy.upload_image(compressed, "compressed.png"))
     graph["blend"]["inputs"] |= {"original": ["target", 0], "swapped": ["swapped", 0]}
     del graph["swap"], graph["save_swapped"], graph["blend"]["inputs"]["face_model"]
@@ -143,9 +136,9 @@ def test_three_swapped_faces_are_found_after_a_jpeg_round_trip(
     assert changed_blobs(compressed, blended) == 3
 
 
-def test_the_identity_checkpoint_gives_the_swap_back(comfy, solvay_name, source_name):
+def test_the_identity_checkpoint_gives_the_swap_back(comfy, crowd_name, source_name):
     graph = swap_graph(
-        solvay_name, source_name, IDENTITY, input_faces_index="0", color=0.0, grain=0.0
+        crowd_name, source_name, IDENTITY, input_faces_index="0", color=0.0, grain=0.0
     )
     result = comfy.run(graph)
     (swapped,), (blended,) = (pictures(comfy, result, node) for node in ("save_swapped", "save"))
@@ -154,9 +147,9 @@ def test_the_identity_checkpoint_gives_the_swap_back(comfy, solvay_name, source_
     assert result.texts("blend")[0].startswith("Nothing was restored, only blended: 1 swapped face")
 
 
-def test_with_all_influences_off_the_swap_is_untouched(comfy, solvay_name, source_name):
+def test_with_all_influences_off_the_swap_is_untouched(comfy, crowd_name, source_name):
     influences = dict.fromkeys(("restore", "detail", "color", "grain", "keep"), 0.0)
-    result = comfy.run(swap_graph(solvay_name, source_name, **influences))
+    result = comfy.run(swap_graph(crowd_name, source_name, **influences))
     (swapped,), (blended,) = (pictures(comfy, result, node) for node in ("save_swapped", "save"))
     np.testing.assert_array_equal(blended, swapped)
     (text,) = result.texts("blend")
@@ -164,11 +157,11 @@ def test_with_all_influences_off_the_swap_is_untouched(comfy, solvay_name, sourc
     assert text.endswith(" s. Nothing was restored: restore is 0.")
 
 
-def test_switched_off_reactor_passes_the_image_through(comfy, solvay, solvay_name, source_name):
-    result = comfy.run(swap_graph(solvay_name, source_name, enabled=False))
+def test_switched_off_reactor_passes_the_image_through(comfy, crowd_name, source_name):
+    result = comfy.run(swap_graph(crowd_name, source_name, enabled=False))
     assert "as when ReactOr is switched off".lower() in result.texts("blend")[0].lower()
     (blended,), (mask,) = (pictures(comfy, result, node) for node in ("save", "save_mask"))
-    np.testing.assert_array_equal(blended, solvay)
+    np.testing.assert_array_equal(blended, crowd())
     assert mask.max() == 0
 
 
@@ -179,8 +172,8 @@ def flagged(picture: np.ndarray) -> np.ndarray:
     return marked
 
 
-def test_the_black_image_of_the_filter_is_passed_through_with_a_warning(comfy, solvay, source_name):
-    name = comfy.upload_image(flagged(solvay), "flagged.png")
+def test_the_black_image_of_the_filter_is_passed_through_with_a_warning(comfy, source_name):
+    name = comfy.upload_image(flagged(crowd()), "flagged.png")
     result = comfy.run(swap_graph(name, source_name))
     assert "its filter has flagged every frame" in result.texts("blend")[0]
     (blended,) = pictures(comfy, result, "save")
@@ -189,9 +182,9 @@ def test_the_black_image_of_the_filter_is_passed_through_with_a_warning(comfy, s
 
 
 @pytest.mark.parametrize(("choice", "n_out"), [("fill in from original", 3), ("leave out", 2)])
-def test_a_frame_that_the_filter_dropped(comfy, solvay, source_name, choice, n_out):
+def test_a_frame_that_the_filter_dropped(comfy, source_name, choice, n_out):
     # Three different views, the second one flagged.
-    views = [solvay[100:400, x : x + 500] for x in (0, 250, 500)]
+    views = [crowd()[100:400, x : x + 500] for x in (0, 250, 500)]
     views[1] = flagged(views[1])
     names = [comfy.upload_image(v, f"view{i}.png") for i, v in enumerate(views)]
     graph = swap_graph(names[0], source_name, input_faces_index="0", dropped_frames=choice)
@@ -221,9 +214,9 @@ def test_a_frame_that_the_filter_dropped(comfy, solvay, source_name, choice, n_o
         np.testing.assert_array_equal(blended[1], views[1])
 
 
-def test_another_clip_as_original_is_an_error_that_names_reactor(comfy, solvay, source_name):
-    other = comfy.upload_image(255 - solvay[:300, :400], "other.png")
-    name = comfy.upload_image(solvay[100:400, :400], "one.png")
+def test_another_clip_as_original_is_an_error_that_names_reactor(comfy, source_name):
+    other = comfy.upload_image(255 - crowd()[:300, :400], "other.png")
+    name = comfy.upload_image(crowd()[100:400, :400], "one.png")
     graph = swap_graph(name, source_name)
     graph["other"] = load(other)
     graph["pair"] = {
@@ -235,8 +228,8 @@ def test_another_clip_as_original_is_an_error_that_names_reactor(comfy, solvay, 
     assert "ReActor leaves out the frames that its filter flags" in message
 
 
-def test_an_original_of_another_size_is_resized(comfy, solvay_name, source_name):
-    graph = swap_graph(solvay_name, source_name, input_faces_index="5")
+def test_an_original_of_another_size_is_resized(comfy, crowd_name, source_name):
+    graph = swap_graph(crowd_name, source_name, input_faces_index="5")
     graph["large"] = {
         "class_type": "ImageScaleBy",
         "inputs": {"image": ["target", 0], "upscale_method": "lanczos", "scale_by": 1.5},
@@ -245,31 +238,29 @@ def test_an_original_of_another_size_is_resized(comfy, solvay_name, source_name)
     assert "Restored 1 swapped face in 1 image, of 29" in comfy.run(graph).texts("blend")[0]
 
 
-def test_the_face_model_is_handed_on(comfy, solvay_name, source_name):
-    graph = swap_graph(solvay_name, source_name, input_faces_index="99")
+def test_the_face_model_is_handed_on(comfy, crowd_name, source_name):
+    graph = swap_graph(crowd_name, source_name, input_faces_index="99")
     graph["preview"] = {"class_type": "PreviewAny", "inputs": {"source": ["blend", 4]}}
     assert comfy.run(graph).texts("preview") == ["face of the source"]
 
 
-def test_the_original_shows_outside_the_mask(comfy, solvay, solvay_name, source_name):
-    graph = swap_graph(solvay_name, source_name, input_faces_index="0")
+def test_the_original_shows_outside_the_mask(comfy, crowd_name, source_name):
+    graph = swap_graph(crowd_name, source_name, input_faces_index="0")
     graph["nowhere"] = {
         "class_type": "SolidMask",
-        "inputs": {"value": 0.0, "width": solvay.shape[1], "height": solvay.shape[0]},
+        "inputs": {"value": 0.0, "width": crowd().shape[1], "height": crowd().shape[0]},
     }
     graph["blend"]["inputs"]["mask"] = ["nowhere", 0]
     (blended,) = pictures(comfy, comfy.run(graph), "save")
     # Of the swap's soft edge only what is too faint to be noticed is left.
-    assert np.abs(blended.astype(int) - solvay).max() <= 5
+    assert np.abs(blended.astype(int) - crowd()).max() <= 5
 
 
 @pytest.mark.parametrize(
     ("order", "index"), [("large-small", "1"), ("left-right", "4"), ("bottom-top", "4")]
 )
-def test_select_faces_means_the_same_faces_as_reactor(
-    comfy, solvay, solvay_name, source_name, order, index
-):
-    graph = swap_graph(solvay_name, source_name)
+def test_select_faces_means_the_same_faces_as_reactor(comfy, crowd_name, source_name, order, index):
+    graph = swap_graph(crowd_name, source_name)
     swap = graph["swap"]
     swap["class_type"] = "ReActorFaceSwapOpt"
     swap["inputs"].pop("input_faces_index", None)
@@ -294,6 +285,6 @@ def test_select_faces_means_the_same_faces_as_reactor(
     del graph["blend"], graph["mask"], graph["save_mask"]
     result = comfy.run(graph)
     (swapped,), (restored,) = (pictures(comfy, result, node) for node in ("save_swapped", "save"))
-    swap_centre = centres(np.abs(solvay.astype(int) - swapped).max(axis=2) > 1)
+    swap_centre = centres(np.abs(crowd().astype(int) - swapped).max(axis=2) > 1)
     restored_centre = centres(np.abs(restored.astype(int) - swapped).max(axis=2) > 1)
     assert np.linalg.norm(swap_centre - restored_centre) < 15

@@ -8,6 +8,7 @@ import skimage.data
 from PIL import Image
 
 from comfy_server import ComfyServer
+from support.crowd import crowd
 from support.defaulting_server import DefaultingServer
 
 pytestmark = pytest.mark.host
@@ -21,14 +22,8 @@ def comfy(comfy):
 
 
 @pytest.fixture(scope="module")
-def solvay(test_data) -> np.ndarray:
-    with Image.open(test_data / "images" / "Solvay_conference_1927.png") as image:
-        return np.asarray(image.convert("RGB"))
-
-
-@pytest.fixture(scope="module")
-def solvay_name(comfy, solvay) -> str:
-    return comfy.upload_image(solvay, "views.png")
+def crowd_name(comfy) -> str:
+    return comfy.upload_image(crowd(), "views.png")
 
 
 def load(name: str) -> dict:
@@ -56,41 +51,37 @@ def compare(before: str, after: str, **inputs) -> dict:
     }
 
 
-def test_detected_faces_can_be_looked_at_without_anything_behind_the_node(
-    comfy, solvay, solvay_name
-):
-    prompt = detect_and_select(solvay_name)
+def test_detected_faces_can_be_looked_at_without_anything_behind_the_node(comfy, crowd_name):
+    prompt = detect_and_select(crowd_name)
     del prompt["select"]
     result = comfy.run(prompt)
     (shown,) = result.outputs["detect"]["gpen_faces"]
     (frame,) = shown["frames"]
-    np.testing.assert_array_equal(comfy.read_image(frame["picture"]), solvay)
+    np.testing.assert_array_equal(comfy.read_image(frame["picture"]), crowd())
     assert (frame["width"], frame["height"]) == (1328, 568)
     assert [face["numbers"]["large-small"] for face in frame["faces"]] == list(range(29))
     assert result.texts("detect") == ["Found 29 faces in 1 image."]
 
 
-def test_the_picker_gets_the_numbers_that_choose_faces_in_every_order(comfy, solvay_name):
+def test_the_picker_gets_the_numbers_that_choose_faces_in_every_order(comfy, crowd_name):
     chosen = {"min_size": 32, "indices": "3"}
     for order in ORDERS:
-        result = comfy.run(detect_and_select(solvay_name, order=order, **chosen))
+        result = comfy.run(detect_and_select(crowd_name, order=order, **chosen))
         (shown,) = result.outputs["select"]["gpen_faces"]
         assert (shown["order"], shown["indices"], shown["min_size"]) == (order, "3", 32)
         faces = shown["frames"][0]["faces"]
         (picked,) = [face for face in faces if face["numbers"][order] == 3]
         assert all((face["numbers"][order] < 0) == (face["size"] < 32) for face in faces)
         # A further node is sent the one face that was kept.
-        again = detect_and_select(solvay_name, order=order, **chosen)
+        again = detect_and_select(crowd_name, order=order, **chosen)
         again["again"] = {"class_type": "GPEN_SelectFaces", "inputs": {"faces": ["select", 0]}}
         (kept,) = comfy.run(again).outputs["again"]["gpen_faces"]
         assert [face["box"] for face in kept["frames"][0]["faces"]] == [picked["box"]]
 
 
-def test_restore_faces_sends_both_pictures_and_the_faces_in_pixels_of_the_result(
-    comfy, solvay, solvay_name
-):
+def test_restore_faces_sends_both_pictures_and_the_faces_in_pixels_of_the_result(comfy, crowd_name):
     prompt = {
-        "image": load(solvay_name),
+        "image": load(crowd_name),
         "model": {
             "class_type": "GPEN_LoadModel",
             "inputs": {"model_name": "GPEN-random-256.pth"},
@@ -109,12 +100,12 @@ def test_restore_faces_sends_both_pictures_and_the_faces_in_pixels_of_the_result
     result = comfy.run(prompt)
     (shown,) = result.outputs["restore"]["gpen_compare"]
     (frame,) = shown["frames"]
-    np.testing.assert_array_equal(comfy.read_image(frame["before"]), solvay)
+    np.testing.assert_array_equal(comfy.read_image(frame["before"]), crowd())
     after = comfy.read_image(result.images("save")[0]).astype(int)
     # Ours are rounded, ComfyUI's are cut off.
     assert np.abs(comfy.read_image(frame["after"]) - after).max() <= 1
     assert (frame["width"], frame["height"]) == (1992, 852)
-    detected = comfy.run(detect_and_select(solvay_name)).outputs["detect"]["gpen_faces"][0]
+    detected = comfy.run(detect_and_select(crowd_name)).outputs["detect"]["gpen_faces"][0]
     boxes = sorted(face["box"] for face in detected["frames"][0]["faces"])
     scaled = sorted(face["box"] for face in frame["faces"])
     np.testing.assert_allclose(scaled, np.multiply(boxes, 1.5), atol=0.15)
@@ -164,9 +155,9 @@ def test_compare_equal_pictures_says_so(comfy):
     assert float(result.texts("ssim")[0]) == pytest.approx(1, abs=1e-6)
 
 
-def test_compare_measures_inside_the_faces_of_a_smaller_before(comfy, solvay, solvay_name):
-    enlarged = np.asarray(Image.fromarray(solvay).resize((1992, 852), Image.Resampling.BICUBIC))
-    prompt = compare(solvay_name, comfy.upload_image(enlarged, "larger.png"), faces=["detect", 0])
+def test_compare_measures_inside_the_faces_of_a_smaller_before(comfy, crowd_name):
+    enlarged = np.asarray(Image.fromarray(crowd()).resize((1992, 852), Image.Resampling.BICUBIC))
+    prompt = compare(crowd_name, comfy.upload_image(enlarged, "larger.png"), faces=["detect", 0])
     prompt["detect"] = {"class_type": "GPEN_DetectFaces", "inputs": {"image": ["before", 0]}}
     result = comfy.run(prompt)
     (frame,) = result.outputs["compare"]["gpen_compare"][0]["frames"]
@@ -206,10 +197,8 @@ def crops_prompt(name: str) -> dict:
     return prompt
 
 
-def test_restored_crops_are_counted_in_words_and_no_face_is_previewed_by_default(
-    comfy, solvay_name
-):
-    result = comfy.run(crops_prompt(solvay_name))
+def test_restored_crops_are_counted_in_words_and_no_face_is_previewed_by_default(comfy, crowd_name):
+    result = comfy.run(crops_prompt(crowd_name))
     (text,) = [data["text"] for data in result.of_type("progress_text")]
     assert text.startswith("Restored 3 crops with GPEN-random-256.pth at 256 px (fp32 on cpu, ")
     progress = [p["value"] for p in result.of_type("progress") if p["node"] == "restore"]
@@ -217,11 +206,11 @@ def test_restored_crops_are_counted_in_words_and_no_face_is_previewed_by_default
     assert result.of_type("preview") == []
 
 
-def test_the_face_in_work_is_previewed_where_the_user_wants_previews(model_folders, test_data):
+def test_the_face_in_work_is_previewed_where_the_user_wants_previews(model_folders):
     arguments = ["--cpu", "--preview-method", "auto", "--preview-size", "128"]
     with ComfyServer(models=model_folders, arguments=arguments) as server:
         comfy = DefaultingServer(server)
-        name = server.upload_image(test_data / "images" / "Solvay_conference_1927.png")
+        name = server.upload_image(crowd(), "crowd.png")
         prompt = crops_prompt(name)
         prompt["all"] = {
             "class_type": "GPEN_RestoreFaces",
