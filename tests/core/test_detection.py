@@ -24,6 +24,7 @@ from gpen_core.faces.faces import Faces
 from gpen_core.faces.retinaface import FaceDetector, decode_boxes, decode_landmarks, make_anchors
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict
+from support.crowd import crowd
 from support.hostile import Bomb
 
 MOBILE, RESNET = "retinaface_mobile0.25", "retinaface_resnet50"
@@ -54,6 +55,11 @@ def one_thread():
 @pytest.fixture(scope="module")
 def solvay(test_data):
     return to_tensor(np.array(Image.open(test_data / "images" / "Solvay_conference_1927.png")))
+
+
+@pytest.fixture(scope="module")
+def group():
+    return to_tensor(crowd())
 
 
 @pytest.fixture(scope="module")
@@ -214,16 +220,16 @@ def test_decode_boxes_of_wild_offsets_is_finite():
     assert boxes.isfinite().all()
 
 
-def test_detect_faces_suppresses_like_facexlib_in_each_image_alone(detector, solvay):
+def test_detect_faces_suppresses_like_facexlib_in_each_image_alone(detector, group):
     """Many overlapping candidates, and the same places in several images of a batch."""
     from facexlib.detection.retinaface_utils import decode, py_cpu_nms
 
-    image = solvay[:, :3, 100:356, 300:620]
+    image = group[..., :400, :500]
     images = torch.cat([image, image.flip(1), image])
     faces = detect_faces(images, detector, detection_size=0, threshold=0.02)
     with torch.no_grad():
         raw = detector(images)
-    anchors = make_anchors(256, 320)
+    anchors = make_anchors(400, 500)
     for index in range(3):
         chosen = raw.scores[index] > 0.02
         boxes = decode(raw.box_offsets[index], anchors, [0.1, 0.2])[chosen]
@@ -248,13 +254,12 @@ def test_detect_faces_scales_back_to_the_full_resolution(detection_size, atol, d
     torch.testing.assert_close(large.boxes / 2, small.boxes, atol=2 * atol, rtol=0)
 
 
-def test_detect_faces_has_pixel_centers_at_integer_and_a_half(detector, solvay):
+def test_detect_faces_has_pixel_centers_at_integer_and_a_half(detector, group):
     """Mirrored, x becomes width - x; with centres at integers it would be a whole pixel off."""
-    image = solvay[:, :3]
-    faces = detect_faces(image, detector)
-    mirrored = detect_faces(image.flip(-1), detector)
+    faces = detect_faces(group, detector)
+    mirrored = detect_faces(group.flip(-1), detector)
     landmarks = mirrored.landmarks[:, [1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1])
-    landmarks = landmarks + torch.tensor([image.shape[-1], 0.0])
+    landmarks = landmarks + torch.tensor([group.shape[-1], 0.0])
     nearest = torch.cdist(faces.landmarks.mean(1), landmarks.mean(1)).argmin(1)
     shift = (faces.landmarks - landmarks[nearest]).mean((0, 1))
     assert shift.abs().max() < 0.4
@@ -264,20 +269,21 @@ def test_detect_faces_has_pixel_centers_at_integer_and_a_half(detector, solvay):
 
 
 @pytest.fixture(scope="module")
-def frames(astronaut, solvay):
+def frames(astronaut, group):
     """Different images of one size, with 1, 0, several, 1, 0, 0 and many faces."""
     astronaut = enlarge(astronaut, size=(320, 320))
-    group = solvay[:, :3, 150:450, 300:600]
+    four = group[..., :300, 130:430]
+    two = four * (torch.arange(300) < 160)[:, None]
     noise = torch.rand(astronaut.shape, generator=torch.Generator().manual_seed(0))
     return torch.cat(
         [
             astronaut,
             torch.zeros_like(astronaut),
-            enlarge(group[..., :150, :150], size=(320, 320)),
+            enlarge(two, size=(320, 320)),
             astronaut.flip(-1),
             noise,
             torch.ones_like(astronaut),
-            enlarge(group, size=(320, 320)),
+            enlarge(four, size=(320, 320)),
         ]
     )
 

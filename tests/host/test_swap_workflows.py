@@ -7,21 +7,15 @@ import av
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
 
 from comfy_workflow import nodes_of_type, ui_to_api
+from support.crowd import crowd
 
 pytestmark = pytest.mark.host
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 SWAP_MODEL = "inswapper_128.onnx"
 N_FRAMES = 4
-
-
-@pytest.fixture(scope="module")
-def solvay(test_data) -> np.ndarray:
-    picture = Image.open(test_data / "images" / "Solvay_conference_1927.png").convert("RGB")
-    return np.array(picture)
 
 
 @pytest.fixture(scope="module")
@@ -60,22 +54,20 @@ def test_swap_workflows_name_the_swap_model_and_leave_its_restoration_off(name):
     assert {SWAP_MODEL, "none"} <= {v for v in swap["widgets_values"] if isinstance(v, str)}
 
 
-def test_the_swap_workflow_blends_the_largest_face_and_nothing_else(comfy, solvay, source_name):
-    prompt = prepared(comfy, "reactor_swap", source_name, comfy.upload_image(solvay, "s.png"))
+def test_the_swap_workflow_blends_the_largest_face_and_nothing_else(comfy, source_name):
+    prompt = prepared(comfy, "reactor_swap", source_name, comfy.upload_image(crowd(), "s.png"))
     result = comfy.run(prompt)
     text = result.texts(only(prompt, "GPEN_BlendSwap"))[0]
     assert text.startswith("Restored 1 swapped face in 1 image, of 29 found, with GPEN-random")
     blended = comfy.read_image(result.images(only(prompt, "SaveImage"))[0])
-    is_changed = np.abs(blended.astype(int) - solvay).max(axis=2) > 1
+    is_changed = np.abs(blended.astype(int) - crowd()).max(axis=2) > 1
     y, x = np.nonzero(is_changed)
     assert 0 < np.ptp(y) < 120
     assert 0 < np.ptp(x) < 120
 
 
-def test_the_2048_workflow_enlarges_the_picture_and_restores_the_swapped_face(
-    comfy, solvay, source_name
-):
-    part = np.ascontiguousarray(solvay[60:284, 560:864])
+def test_the_2048_workflow_enlarges_the_picture_and_restores_the_swapped_face(comfy, source_name):
+    part = np.ascontiguousarray(crowd()[60:284, 560:864])
     prompt = prepared(comfy, "reactor_swap_2048", source_name, comfy.upload_image(part, "p.png"))
     result = comfy.run(prompt)
     text = result.texts(only(prompt, "GPEN_RestoreFaces"))[0]
@@ -84,14 +76,14 @@ def test_the_2048_workflow_enlarges_the_picture_and_restores_the_swapped_face(
     assert restored.shape[0] > 1.5 * part.shape[0]
 
 
-def test_the_video_workflow_swaps_and_blends_every_frame(comfy, solvay, source_name, tmp_path):
+def test_the_video_workflow_swaps_and_blends_every_frame(comfy, source_name, tmp_path):
     video = tmp_path / "swap_me.mp4"
     with av.open(str(video), "w") as container:
         stream = container.add_stream("libx264", rate=12)
         stream.width, stream.height, stream.pix_fmt = 304, 224, "yuv420p"
         stream.options = {"crf": "10"}
         for i in range(N_FRAMES):
-            view = np.ascontiguousarray(solvay[60:284, 560 + 2 * i : 864 + 2 * i])
+            view = np.ascontiguousarray(crowd()[60:284, 560 + 2 * i : 864 + 2 * i])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
         container.mux(stream.encode())
     prompt = prepared(comfy, "reactor_swap_video", source_name)
