@@ -664,11 +664,12 @@ def test_graph_of_one_node_is_not_gpen(read):
         read(helper.make_model(graph))
 
 
-def test_missing_and_other_files_are_refused(tmp_path, test_data):
+def test_missing_and_other_files_are_refused(tmp_path):
     with pytest.raises(CheckpointNotFoundError):
         read_onnx_state_dict(tmp_path / "no.onnx")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointReadError):
-        read_onnx_state_dict(test_data / "golden/gpen_256_cm1_narrow0125.pth")
+        read_onnx_state_dict(tmp_path / "other.pth")
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

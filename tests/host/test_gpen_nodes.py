@@ -7,6 +7,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from support.crowd import crowd
 from support.defaulting_server import DefaultingServer
 
 pytestmark = pytest.mark.host
@@ -65,8 +66,8 @@ def astronaut_name(comfy, astronaut) -> str:
 
 
 @pytest.fixture(scope="module")
-def solvay_name(comfy, test_data) -> str:
-    return comfy.upload_image(test_data / "images" / "Solvay_conference_1927.png")
+def crowd_name(comfy) -> str:
+    return comfy.upload_image(crowd(), "crowd.png")
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +113,8 @@ def test_the_identity_checkpoint_gives_the_photo_back_and_says_so(comfy, astrona
     assert "512 px (fp32 on cpu" in text
 
 
-def test_all_faces_of_a_group_photo_are_restored_with_progress(comfy, solvay_name):
-    prompt = graph(solvay_name)
+def test_all_faces_of_a_group_photo_are_restored_with_progress(comfy, crowd_name):
+    prompt = graph(crowd_name)
     result = comfy.run(prompt)
     assert result.texts("restore")[0].startswith("Restored 29 faces in 1 image")
     progress = [p["value"] for p in result.of_type("progress") if p["max"] == 29]
@@ -148,8 +149,8 @@ def test_two_prompts_in_a_row_load_the_model_once(comfy, astronaut_name):
     assert "Requested to load" not in comfy.log()[len(log_before) :]
 
 
-def test_detected_faces_are_the_ones_restored(comfy, solvay_name, astronaut_name):
-    prompt = graph(solvay_name)
+def test_detected_faces_are_the_ones_restored(comfy, crowd_name, astronaut_name):
+    prompt = graph(crowd_name)
     prompt["detect"] = detect()
     prompt["restore"]["inputs"]["faces"] = ["detect", 0]
     prompt["preview"] = save(["detect", 1])
@@ -162,8 +163,8 @@ def test_detected_faces_are_the_ones_restored(comfy, solvay_name, astronaut_name
     assert 29 * 100 < green.sum() < 29 * 2000
 
 
-def test_selected_faces_are_the_only_ones_restored(comfy, solvay_name):
-    prompt = graph(solvay_name)
+def test_selected_faces_are_the_only_ones_restored(comfy, crowd_name):
+    prompt = graph(crowd_name)
     prompt["detect"] = detect()
     prompt["select"] = {
         "class_type": "GPEN_SelectFaces",
@@ -178,8 +179,8 @@ def test_selected_faces_are_the_only_ones_restored(comfy, solvay_name):
     assert columns.max() < 300  # both are on the left of 1328
 
 
-def test_crop_restore_and_paste_make_the_same_picture(comfy, solvay_name):
-    prompt = graph(solvay_name, template="gpen")
+def test_crop_restore_and_paste_make_the_same_picture(comfy, crowd_name):
+    prompt = graph(crowd_name, template="gpen")
     prompt["detect"] = detect()
     crop = {"image": ["image", 0], "faces": ["detect", 0], "size": 256, "template": "gpen"}
     prompt["crop"] = {"class_type": "GPEN_CropFaces", "inputs": crop}
@@ -271,8 +272,8 @@ def test_an_upscale_model_enlarges_the_background(comfy, astronaut, astronaut_na
     assert np.abs(restored[:500].astype(int) - doubled[:500]).max() > 50
 
 
-def test_the_numbers_of_the_preview_are_those_of_select_faces(comfy, solvay_name):
-    prompt = graph(solvay_name)
+def test_the_numbers_of_the_preview_are_those_of_select_faces(comfy, crowd_name):
+    prompt = graph(crowd_name)
     prompt["detect"] = detect()
     crop = {"image": ["image", 0], "size": 128}
     select = {"faces": ["detect", 0], "indices": "0-4"}
@@ -289,8 +290,8 @@ def test_the_numbers_of_the_preview_are_those_of_select_faces(comfy, solvay_name
     np.testing.assert_array_equal(crops["all"][:5], crops["some"])
 
 
-def test_the_canvas_grows_to_fit_the_faces(comfy, solvay_name):
-    result = comfy.run(graph(solvay_name, output_size="fit faces", max_megapixels=3.1))
+def test_the_canvas_grows_to_fit_the_faces(comfy, crowd_name):
+    result = comfy.run(graph(crowd_name, output_size="fit faces", max_megapixels=3.1))
     restored = comfy.read_image(result.images("save")[0])
     assert restored.shape[0] / 568 == pytest.approx(restored.shape[1] / 1328, abs=0.01)
     assert restored.shape[0] * restored.shape[1] == pytest.approx(3.1e6, rel=0.01)
@@ -357,8 +358,8 @@ def test_alpha_is_passed_on(comfy, astronaut, tmp_path):
     assert np.abs(restored.astype(int) - given).max() > 50
 
 
-def test_cancel_stops_between_faces_and_the_next_prompt_runs(comfy, solvay_name, astronaut_name):
-    prompt = graph(solvay_name, "GPEN-identity-512.safetensors", padding=0.07)
+def test_cancel_stops_between_faces_and_the_next_prompt_runs(comfy, crowd_name, astronaut_name):
+    prompt = graph(crowd_name, "GPEN-identity-512.safetensors", padding=0.07)
     prompt_id = comfy.queue(prompt)
     comfy.wait_event(prompt_id, "progress", where=lambda p: p["max"] == 29 and p["value"] >= 1)
     comfy.interrupt()
