@@ -4,22 +4,19 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from gpen_core.errors import SelectionError
 from gpen_core.faces.selection import parse_indices
+from support.crowd import crowd
 from support.screen import screenshot
 
 pytestmark = pytest.mark.host
 
-# A part of the group photo with few faces, so that restoring them is quick.
-PART = (slice(100, 330), slice(40, 420))
-
 
 @pytest.fixture(scope="module")
-def photo(test_data) -> np.ndarray:
-    with Image.open(test_data / "images" / "Solvay_conference_1927.png") as image:
-        return np.asarray(image.convert("RGB"))[PART]
+def photo() -> np.ndarray:
+    """A part of the group photo with few faces, so that restoring them is quick."""
+    return np.ascontiguousarray(crowd()[:380, :400])
 
 
 @pytest.fixture
