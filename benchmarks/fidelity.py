@@ -24,13 +24,13 @@ import torch.nn.functional as F
 from clips import clip_table, memory_over_frames
 from peer import peer_paste, to_bgr
 from PIL import Image
-from skimage.color import deltaE_ciede2000, rgb2lab
 from swaps import swap_tables
 from torch import Tensor
 
 import gpen_core
 from gpen_core.blending.alignment import Template, align_faces, invert_affine, template_landmarks
 from gpen_core.blending.resampling import footprint, pixel_centres
+from gpen_core.comparison import box_masks, compare_images
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict
 
@@ -91,7 +91,7 @@ def _identity_table(photos: dict[str, tuple[Tensor, gpen_core.Faces]], sizes: li
             result = gpen_core.restore_faces(image, network, faces)
             seconds = time.perf_counter() - started
             peer = peer_paste(image, faces, size, lambda crop: crop)
-            inside = _inside_boxes(image, faces)
+            inside = box_masks(faces, 1, (image.shape[2], image.shape[3]))[0] > 0
             outside = (result.masks == 0)[:, None].expand_as(image)
             n_changed = int((result.images[outside] != image[outside]).sum())
             print(
@@ -134,12 +134,9 @@ def _color_table(image: Tensor, faces: gpen_core.Faces) -> None:
         for color in (0.0, 1.0):
             settings = gpen_core.BlendSettings(color=color)
             result = gpen_core.paste_faces(image, faces, cast, settings=settings)
-            inside = result.masks[0] > 0.5
-            labs = [
-                rgb2lab(picture[0].permute(1, 2, 0)[inside].numpy())
-                for picture in (result.images, image)
-            ]
-            differences.append(float(deltaE_ciede2000(*labs).mean()))
+            inside = (result.masks > 0.5).float()
+            compared = compare_images(image, result.images, inside)
+            differences.append(compared.region.color_error)
         print(f"{name:<12}{differences[0]:>9.2f}{differences[1]:>9.2f}")
 
 
@@ -224,13 +221,6 @@ def _area_average(source: Tensor, image_to_crop: Tensor, region: object, n: int 
         sampled = F.grid_sample(source[None], grid, mode="nearest", align_corners=False)
         rows.append(F.avg_pool2d(sampled[0], n))
     return torch.cat(rows, dim=1)
-
-
-def _inside_boxes(image: Tensor, faces: gpen_core.Faces) -> Tensor:
-    inside = torch.zeros(image.shape[2:], dtype=torch.bool)
-    for left, top, right, bottom in faces.boxes.round().long().clamp_min(0).tolist():
-        inside[top:bottom, left:right] = True
-    return inside
 
 
 def _psnr(actual: Tensor, expected: Tensor) -> float:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 import gpen_core
+from gpen_core.comparison import compare_images
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict
 from gpen_core.swaps.blend import SwapResult, blend_swap
@@ -47,15 +46,11 @@ def swap_tables(
             differences = []
             for color in (0.0, 1.0):
                 result = blend(image, swapped, face, color=color)
-                inside = replaced & (result.masks[0] > 0.5)
-                labs = [
-                    rgb2lab(picture[0].permute(1, 2, 0)[inside].numpy())
-                    for picture in (result.images, truth)
-                ]
-                differences.append(float(deltaE_ciede2000(*labs).mean()))
+                inside = replaced & (result.masks > 0.5)
+                compared = compare_images(truth, result.images, inside.float())
+                differences.append(compared.region.color_error)
                 if color == 0:
-                    error = float((result.images - swapped).double().square().mean())
-                    psnr = -10 * math.log10(error) if error else math.inf
+                    psnr = compare_images(swapped, result.images).whole.psnr
             plain, matched = differences
             print(f"{name:<12}{cast:<8}{plain:>9.2f}{matched:>9.2f}{psnr:>9.1f}dB")
 
