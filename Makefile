@@ -1,4 +1,4 @@
-# Development commands. Variables: PYTHON (makes .venv), ARGS (for pytest, bench), PHOTO (for the demo),
+# Development commands. Variables: PYTHON (makes .venv), ARGS (for pytest, bench, quality), PHOTO (for the demo),
 # COMFYUI_DIR (use this ComfyUI), GPEN_MODELS_DIR (a ComfyUI models folder), GPEN_TEST_DATA.
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ VENV := .venv/bin
 PACK := gpen_face_restore
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo screenshots test lint types check bench bench-gpu format clean distclean
+.PHONY: help setup demo screenshots test lint types check bench quality bench-gpu format clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +38,9 @@ check: lint types test ## lint, types and test
 
 bench: setup ## time the network beside its peers; ARGS="--sizes 2048" goes to the script
 	@$(VENV)/python benchmarks/speed.py $(ARGS)
+
+quality: setup ## measure restored portraits against the originals; ARGS="--photos folder" goes to the script
+	@$(VENV)/python benchmarks/quality.py $(ARGS)
 
 # Without setup: a machine with a GPU may have a PyTorch of its own, and more is not needed.
 bench-gpu: ## on a CUDA device, check and time the network, into benchmarks/results/gpu.md

@@ -1,12 +1,16 @@
+import io
 import math
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from PIL import Image
 
 import portraits
 from gpen_core.comparison import Comparison, Similarity
+from gpen_core.resizing import resize
 from portraits import (
     align_portraits,
     damage_crops,
@@ -80,6 +84,33 @@ def test_the_damage_keeps_the_light_and_has_the_noise_of_the_protocol():
     deviation = damaged.std(dim=(1, 2, 3)) * 255
     assert deviation.max() < 12
     assert 2 < deviation.mean() < 7
+
+
+def area_weights(side: int) -> np.ndarray:
+    """(side, 256): how much of each pixel lies in each of the larger ones."""
+    edges = np.arange(side + 1)[:, None] * 256 / side
+    below = np.clip(edges - np.arange(256), 0, 1)
+    return np.diff(below, axis=0) * side / 256
+
+
+def test_the_damage_is_what_the_protocol_says_step_by_step(crops):
+    damaged = damage_crops(crops, seed=7)
+    for index, crop in enumerate(crops):
+        generator = np.random.default_rng((7, index))
+        side = generator.integers(64, 129)
+        blur, noise_sigma = generator.uniform(0.2, 2.0), generator.uniform(2.0, 12.0) / 255
+        quality = generator.integers(40, 86)
+        blurred = scipy.ndimage.gaussian_filter(crop.double(), (0, blur, blur), mode="mirror")
+        small = area_weights(side) @ blurred @ area_weights(side).T
+        small = small.transpose(1, 2, 0)
+        small = small + noise_sigma * generator.standard_normal((side, side, 3))
+        file = io.BytesIO()
+        pixels = (small.clip(0, 1) * 255).round().astype(np.uint8)
+        Image.fromarray(pixels).save(file, "JPEG", quality=int(quality), subsampling="4:2:0")
+        decoded = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None] / 255
+        expected = resize(decoded, (256, 256))[0]
+        # Steps of rounding differ by a level here and there, and so do the two JPEG libraries.
+        assert float((damaged[index] - expected).abs().mean()) < 0.1 / 255
 
 
 def test_the_damage_removes_what_is_finer_than_its_grid():

@@ -1,4 +1,5 @@
 import json
+import math
 
 import cv2
 import numpy as np
@@ -70,6 +71,12 @@ def test_describe_names_every_measure():
         "Whole image: PSNR 30.00 dB, SSIM 0.9000, MS-SSIM 0.9500, sharpness 0.50, colour error "
         "2.50. Landmarks are off by 1.3 % of the distance of the eyes."
     )
+
+
+def test_describe_says_of_equal_images_nothing_else():
+    equal = Similarity(math.inf, 1.0, 1.0, 1.0, 0.0)
+    text = describe(Comparison(equal, None, 0.0), has_region=False)
+    assert text == "Whole image: equal to the last bit."
 
 
 def test_compare_measures_transparent_pictures_of_16_bits_by_their_colours(tmp_path, capsys):
