@@ -13,7 +13,13 @@ from ..gpen_core.degradation import (
     find_preset,
 )
 from ..gpen_core.errors import DegradeSettingsError
-from .host import check_interrupt, progress_bar, to_channels_first, to_channels_last
+from .host import (
+    check_interrupt,
+    progress_bar,
+    show_text_in_running_node,
+    to_channels_first,
+    to_channels_last,
+)
 from .schema import node_schema
 
 CUSTOM = "custom"
@@ -213,6 +219,7 @@ class GpenDegrade(io.ComfyNode):
             settings, (images.shape[2], images.shape[3]), seed=seed, strength=strength
         )
         text = "; ".join(map(str, steps)) or "nothing was done"
+        show_text_in_running_node(text)
         return io.NodeOutput(to_channels_last(degraded), text)
 
 

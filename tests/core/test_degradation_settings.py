@@ -155,6 +155,14 @@ def test_ranges_are_drawn_evenly_from_end_to_end():
     assert sum(side > 512 / 4.4 for side in sides) / len(sides) == pytest.approx(0.5, abs=0.05)
 
 
+def test_colours_move_either_way_and_no_further_than_their_range():
+    shifts = [shift for steps in _draws_of("gfpgan") for step in steps
+              if isinstance(step, Shift) for shift in step.steps]  # fmt: skip
+    assert -20 <= min(shifts) < -19 < 19 < max(shifts) <= 20
+    assert sum(shift > 0 for shift in shifts) / len(shifts) == pytest.approx(0.5, abs=0.05)
+    assert np.abs(shifts).mean() == pytest.approx(10, rel=0.05)
+
+
 def test_a_second_order_preset_goes_through_everything_twice():
     steps = draw_steps(DEGRADE_PRESETS["real-esrgan"], (512, 512), seed=3)
     kinds = Counter(type(step) for step in steps)

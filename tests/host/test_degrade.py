@@ -53,6 +53,7 @@ def test_images_are_damaged_each_in_its_own_way_and_the_text_says_how(comfy, pho
     assert all(5 < np.abs(image.astype(int) - photo).mean() < 40 for image in images)
     assert not np.array_equal(*images)
     assert text.startswith("gaussian blur ")
+    assert [shown["text"] for shown in result.of_type("progress_text")] == [text]
     assert "JPEG" in text
     progress = [p["value"] for p in result.of_type("progress") if p["node"] == "degrade"]
     assert progress == [1, 2]
