@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated
@@ -92,14 +92,14 @@ class Noise:
     def apply(self, pixels: Tensor, patterns: torch.Generator) -> Tensor:
         """Add it."""
         if self.kind is NoiseKind.SALT_AND_PEPPER:
-            pattern = self._draw(torch.rand, pixels, patterns)
+            pattern = self._draw(torch.rand, pixels, patterns).to(pixels.device)
             seasoned = torch.where(pattern < self.amount, 0.0, pixels)
             return torch.where(pattern < self.amount * self.salt, 1.0, seasoned)
         if self.kind is NoiseKind.POISSON:
             uniform = self._draw(torch.rand, pixels, patterns)
             noise = poisson_noise(luma(pixels) if self.is_grey else pixels, uniform)
             return (pixels + self.amount * noise).clamp(0, 1)
-        noise = self._draw(torch.randn, pixels, patterns)
+        noise = self._draw(torch.randn, pixels, patterns).to(pixels.device)
         if self.grain_px:
             radius = max(1, math.ceil(4 * self.grain_px))
             kernel = gaussian_kernel((self.grain_px, self.grain_px), 0.0, radius)
@@ -110,12 +110,11 @@ class Noise:
             noise = noise * pixels
         return (pixels + self.amount * noise).clamp(0, 1)
 
-    def _draw(self, function: object, pixels: Tensor, patterns: torch.Generator) -> Tensor:
-        """(1 or 3, h, w) from the CPU, so that it is the same on every device."""
-        assert callable(function)
-        n_channels = 1 if self.is_grey else 3
-        drawn: Tensor = function(n_channels, *pixels.shape[1:], generator=patterns)
-        return drawn.to(pixels.device)
+    def _draw(
+        self, draw: Callable[..., Tensor], pixels: Tensor, patterns: torch.Generator
+    ) -> Tensor:
+        """(1 or 3, h, w) on the CPU, so that it is the same for every device."""
+        return draw(1 if self.is_grey else 3, *pixels.shape[1:], generator=patterns)
 
 
 def poisson_noise(pixels: Tensor, uniform: Tensor) -> Tensor:
@@ -144,7 +143,7 @@ def poisson_noise(pixels: Tensor, uniform: Tensor) -> Tensor:
     cumulative = np.minimum(np.exp(logarithms).cumsum(axis=1), 1)
     # One sorted table of all levels: that of level i lies in i to i + 1.
     rows = np.arange(len(levels))
-    wanted = which + uniform.cpu().double().numpy().reshape(-1)
+    wanted = which + uniform.double().numpy().reshape(-1)
     found = np.searchsorted((rows[:, None] + cumulative).reshape(-1), wanted, side="right")
     drawn = np.minimum(found - which * len(counts), len(counts) - 1)
     values = torch.from_numpy(drawn.astype(np.float32) / np.float32(n_counts))
