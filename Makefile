@@ -6,7 +6,7 @@ VENV := .venv/bin
 PACK := gpen_face_restore
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo screenshots test lint types check bench quality bench-gpu format clean distclean
+.PHONY: help setup demo screenshots train test lint types check bench quality bench-gpu format clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -20,6 +20,9 @@ demo: setup ## restore faces of a sample photo, or of PHOTO=file, in a real Comf
 screenshots: setup ## write pictures of all workflows and views into docs/images/, with Chromium
 	@$(VENV)/python tools/screenshots.py
 
+train: setup ## train a small network on PHOTOS=folder; ARGS="--pictures 100000" goes to it
+	@$(VENV)/python -m training "$(PHOTOS)" $(ARGS)
+
 test: setup ## run all tests; ARGS="-k name -x" goes to pytest
 	@$(VENV)/python -m pytest tests -c tests/pytest.ini $(ARGS)
 
@@ -32,7 +35,7 @@ types: setup ## check types
 	@mkdir -p .host/types && ln -sfn ../.. .host/types/$(PACK)
 	@cd .host/types && ../../$(VENV)/mypy --config-file ../../pyproject.toml \
 		-p $(PACK).gpen_core -p $(PACK).nodes
-	@MYPYPATH=tools:. $(VENV)/mypy --explicit-package-bases tools/*.py
+	@MYPYPATH=tools:. $(VENV)/mypy --explicit-package-bases tools/*.py training/*.py
 
 check: lint types test ## lint, types and test
 

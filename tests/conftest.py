@@ -33,6 +33,7 @@ def _register(name: str, folder: Path) -> None:
 
 
 _register("gpen_core", REPOSITORY / "gpen_core")
+_register("training", REPOSITORY / "training")
 
 pytest_plugins = ["support.host_fixtures"]
 
