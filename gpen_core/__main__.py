@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import bench, compare, convert, degrade, download, info, restore
+from .commands import bench, compare, convert, degrade, download, info, restore, train
 from .errors import GpenError
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m gpen_core", description="Blind face restoration with GPEN."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (info, convert, download, restore, degrade, compare, bench):
+    for command in (info, convert, download, restore, degrade, compare, bench, train):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:

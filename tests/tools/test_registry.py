@@ -90,3 +90,12 @@ def _ignored(files):
     )
     assert done.returncode in (0, 1), done.stderr
     return [line for line in done.stdout.splitlines() if "__pycache__" not in line]
+
+
+def test_every_package_is_installed(table):
+    settings = table["tool"]["setuptools"]
+    inside = (REPOSITORY / "gpen_core").rglob("__init__.py")
+    found = {".".join(file.parent.relative_to(REPOSITORY).parts) for file in inside}
+
+    assert set(settings["packages"]) == found | {"gpen_training"}
+    assert settings["package-dir"] == {"gpen_training": "training"}

@@ -1,0 +1,34 @@
+"""``train PHOTOS``: train a network on a folder of photos; the work is that of ``training/``."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+_PACKAGES = ("gpen_training", "training")
+"""What ``training/`` is called where it is installed, and in the repository."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's subparsers, where there is something to train with."""
+    training = _find_training()
+    if training is None:
+        return
+    parser = commands.add_parser(
+        "train",
+        help="train a small network, or a checkpoint of yours, on a folder of photos",
+        description=training.DESCRIPTION,
+    )
+    training.add_arguments(parser)
+    parser.set_defaults(run=training.run)
+
+
+def _find_training() -> ModuleType | None:
+    for package in _PACKAGES:
+        try:
+            return importlib.import_module(f"{package}.command")
+        except ModuleNotFoundError as error:
+            if error.name not in (package, f"{package}.command"):
+                raise
+    return None
