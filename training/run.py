@@ -101,12 +101,8 @@ def train(plan: Plan, recipe: Recipe, say: Callable[[str], None] = print) -> Pat
 
 def export(trainer: Trainer, plan: Plan, n_photos: int) -> Path:
     """Write the averaged weights as an ordinary checkpoint that says where they are from."""
-    seen = f"{trainer.done:,} views of {n_photos} photos"
     metadata = {
-        NOTICE_KEY: (
-            f"{plan.name}: a small network trained by this project on {seen}. It is for mild "
-            "damage, and is not one of the published GPEN checkpoints."
-        ),
+        NOTICE_KEY: _notice(plan),
         "gpen_task": "restoration",
         "recipe": json.dumps(dataclasses.asdict(trainer.recipe)),
         "commit": _commit(),
@@ -119,6 +115,15 @@ def export(trainer: Trainer, plan: Plan, n_photos: int) -> Path:
     half = {name: w.detach().half() for name, w in trainer.average.items()}
     gpen_core.save_checkpoint(half, path, metadata)
     return path
+
+
+def _notice(plan: Plan) -> str:
+    if plan.start is not None:
+        return f"{plan.name} was trained further from {plan.start.name}."
+    return (
+        f"{plan.name} is a small network for mild damage, not one of the published GPEN "
+        "checkpoints. Those restore much more: choose GPEN-BFR-512 or a larger one."
+    )
 
 
 def _start(plan: Plan, recipe: Recipe) -> tuple[dict[str, Tensor], gpen_core.GpenConfig]:
@@ -180,7 +185,7 @@ def _draw_sheet(trainer: Trainer, faces: Tensor, folder: Path) -> None:
 class _Log:
     """Mean losses between lines, as CSV; a run that goes on appends."""
 
-    _COLUMNS = ("pictures", "cpu_seconds", "pace", "fidelity", "texture", "critic")
+    _COLUMNS = ("pictures", "cpu_seconds", "pace", "fidelity", "energy", "texture", "critic")
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -16,7 +16,7 @@ from gpen_core.network.config import GpenConfig
 
 from .dataset import random_views
 from .discriminator import PatchDiscriminator, augment
-from .losses import feature_weights, fidelity_loss
+from .losses import energy_loss, feature_weights, fidelity_loss
 from .network import restore
 
 _MUON_RMS = 0.2
@@ -42,8 +42,10 @@ class Recipe:
     texture_from: float = 0.6
     """Share of the run after which the discriminator takes part."""
     texture: float = 0.1
-    """Its gradient at the output, relative to that of the fidelity loss."""
-    critic_rate: float = 4e-4
+    """Its gradient at the output, relative to that of the other losses."""
+    energy: float = 1.0
+    """Weight of the strength of fine detail, likewise from then on."""
+    critic_rate: float = 2e-3
     """Learning rate of the discriminator."""
     average_over: int = 4000
     """Half-life, in pictures, of the average of the weights that is the result."""
@@ -144,20 +146,23 @@ class Trainer:
         if not self.has_texture:
             fidelity.backward()
         else:
-            losses |= self._texture_step(fidelity, restored, truth, generator)
+            energy = energy_loss(restored, truth)
+            losses["energy"] = float(energy.detach())
+            loss = fidelity + recipe.energy * energy
+            losses |= self._texture_step(loss, restored, truth, generator)
         self._update()
         self.done += recipe.batch
         return losses
 
     def _texture_step(
-        self, fidelity: Tensor, restored: Tensor, truth: Tensor, generator: torch.Generator
+        self, loss: Tensor, restored: Tensor, truth: Tensor, generator: torch.Generator
     ) -> dict[str, float]:
         self.discriminator.requires_grad_(False)
         with self._half_precision():
             score = self.discriminator(augment(restored, generator)).float()
         texture = -score.mean()
         # Both gradients at the output, so that their balance does not depend on either's scale.
-        (towards_truth,) = torch.autograd.grad(fidelity, restored, retain_graph=True)
+        (towards_truth,) = torch.autograd.grad(loss, restored, retain_graph=True)
         (towards_photos,) = torch.autograd.grad(texture, restored, retain_graph=True)
         balance = towards_truth.norm() / towards_photos.norm().clamp_min(1e-12)
         restored.backward(towards_truth + self.recipe.texture * balance * towards_photos)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gpen_core.blending.alignment import Template, template_landmarks
-from training.losses import FEATURE_EMPHASIS, feature_weights, fidelity_loss
+from training.losses import FEATURE_EMPHASIS, energy_loss, feature_weights, fidelity_loss
 
 FLAT = torch.ones(1, 1, 64, 64)
 
@@ -52,3 +52,20 @@ def test_fine_errors_count_more_than_coarse_ones_of_the_same_size():
     fine, coarse = (fidelity_loss(faces + error, faces, FLAT) for error in (checks, halves))
 
     assert fine > 2 * coarse
+
+
+def test_energy_is_the_same_wherever_fine_detail_lies():
+    noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    moved = noise.roll((2, 4), dims=(2, 3))
+    soft = torch.nn.functional.avg_pool2d(noise, 3, stride=1, padding=1)
+
+    assert energy_loss(noise, noise) == 0
+    assert energy_loss(moved, noise) < 0.2 * energy_loss(soft, noise)
+
+
+def test_detail_of_half_the_strength_lacks_half_the_energy():
+    # Of checks, which the finest band alone holds.
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    checks = ((rows + columns) % 2 * 2 - 1.0).expand(1, 3, -1, -1)
+
+    assert energy_loss(0.5 * checks, checks) == pytest.approx(0.5, rel=0.01)

@@ -113,6 +113,7 @@ def test_a_checkpoint_of_ones_own_is_trained_on(photos, output, tmp_path):
     assert train(photos, output, "--pictures", "2", "--start", str(own)) == 0
 
     assert gpen_core.load_model(output / f"{NAME}.safetensors").config == config
+    assert metadata(output)["notice"] == f"{NAME} was trained further from own.pth."
 
 
 def test_a_folder_without_photos_is_an_error_in_a_sentence(tmp_path, output, capsys):

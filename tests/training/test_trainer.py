@@ -39,7 +39,7 @@ def test_discriminator_takes_part_from_its_share_of_the_run_on(faces):
     losses = [set(training.step()) for _ in range(5)]
 
     assert losses[3] == {"fidelity"}
-    assert losses[4] == {"fidelity", "texture", "critic"}
+    assert losses[4] == {"fidelity", "energy", "texture", "critic"}
 
 
 def test_pace_falls_to_zero_over_the_end(faces):
