@@ -15,6 +15,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 _CHANNELS = (32, 64, 128)
 _MAX_SHIFT = 1 / 8
 _CUT_SIDE = 1 / 3
+_DETAIL_GAIN = 8.0
+"""Brings detail to about the scale of the picture."""
 
 
 class PatchDiscriminator(nn.Module):
@@ -23,7 +25,7 @@ class PatchDiscriminator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        in_chs = 3
+        in_chs = 6
         for out_chs in _CHANNELS:
             conv = nn.Conv2d(in_chs, out_chs, 4, stride=2, padding=1)
             layers += [spectral_norm(conv), nn.LeakyReLU(0.2)]
@@ -33,7 +35,9 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) in [-1, 1] -> (N, 1, S / 8, S / 8), higher where it looks like a photo."""
-        scores: Tensor = self.layers(images)
+        # Texture by itself too, which colours and shapes would hide for long.
+        detail = images - F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+        scores: Tensor = self.layers(torch.cat((images, _DETAIL_GAIN * detail), dim=1))
         return scores
 
 
