@@ -1,13 +1,15 @@
 """How good restored faces are: portraits damaged on purpose, restored, against the originals.
 
     python benchmarks/quality.py                            # scikit-image's astronaut
-    python benchmarks/quality.py --photos FOLDER [--held-out NAMES.txt] [--limit 40]
+    python benchmarks/quality.py --photos FOLDER [--held-out 40] [--limit 10]
         [--models MODELS] [--model FILE ...] [--presets gfpgan webcam] [--output FOLDER]
 
 The networks are the bundled one, those published ones that lie in --models, and every --model. Two
-protocols: "crops", aligned faces of 256 pixels through the network alone, exactly as portraits.py
-says; and "photos", whole photos damaged by each preset, through search, restoration and paste. Of
-the first few photos clips are made, still and panning, and it is measured how much they flicker.
+protocols: "crops", aligned faces of 256 pixels through the network alone, exactly as
+training/evaluation.py says; and "photos", whole photos damaged by each preset, through search,
+restoration and paste. Of the first few photos clips are made, still and panning, and it is measured
+how much they flicker.
+
 Tables are printed; with --output they are written too, with sheets of pictures.
 """
 
@@ -27,13 +29,14 @@ from torch import Tensor
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import gpen_core
-import portraits
 from gpen_core.bundled import DETECTOR
 from gpen_core.checkpoints.registry import GPEN_MODELS
 from gpen_core.commands.devices import AUTO, DEVICES, choose_device
 from gpen_core.degradation import DEGRADE_PRESETS, degrade
 from gpen_core.resizing import resize
 from sheet import draw_sheet, markdown_table
+from training import evaluation
+from training.dataset import align_photos, hold_out, largest_face, list_photos, read_photo
 from whole_photos import Flicker, PhotoFigures, measure_flicker, measure_photos
 
 RESTORER = DETECTOR.with_name("GPEN-small-256.safetensors")
@@ -58,7 +61,12 @@ def main() -> None:
     torch.set_grad_enabled(False)
     files = []
     if options.photos is not None:
-        files = portraits.list_portraits(options.photos, options.held_out, options.limit)
+        files = list_photos(options.photos)
+        if options.held_out is not None:
+            files = hold_out(files, options.held_out)[1]
+        files = files[: options.limit]
+        if not files:
+            raise SystemExit(f"{options.photos}: expected pictures, got none. Name another folder.")
     device = choose_device(options.device)
     detector = gpen_core.load_detector(device=device)
     networks = {name: gpen_core.load_model(path, device) for name, path in _find(options).items()}
@@ -77,7 +85,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--photos", type=Path, help="folder of portraits, one face each")
-    parser.add_argument("--held-out", type=Path, help="file with the names to use, one a line")
+    parser.add_argument("--held-out", type=int, help="use only those that training holds out: 40")
     parser.add_argument("--limit", type=int, help="use the first so many")
     parser.add_argument("--photo-size", type=int, default=512, help="short side of whole photos")
     parser.add_argument("--clips", type=int, default=2, help="how many photos clips are made of")
@@ -110,14 +118,14 @@ def _measure_crops(
     options: argparse.Namespace,
 ) -> list[str]:
     """The tables of aligned crops; the sheet is written."""
-    crops = portraits.align_portraits(_portraits(files), detector)
-    damaged = portraits.damage_crops(crops, options.seed)
+    crops = align_photos(_portraits(files), detector, evaluation.SIZE_PX)
+    damaged = evaluation.damage_crops(crops, options.seed)
     shown = {"original": crops[:ON_A_SHEET]}
     rows: list[list[str | float]] = []
     texts = []
-    restorers = {name: portraits.with_network(network) for name, network in networks.items()}
+    restorers = {name: evaluation.with_network(network) for name, network in networks.items()}
     for name, restore in {INPUT: lambda images: images, **restorers}.items():
-        measured = portraits.measure_restoration(restore, crops, detector, seed=options.seed)
+        measured = evaluation.measure_restoration(restore, crops, detector, seed=options.seed)
         ends = [measured.clean.psnr, measured.seconds]
         rows.append([name, *_figures(measured.restored), *ends])
         if name in networks:
@@ -128,7 +136,7 @@ def _measure_crops(
         shown[name] = torch.cat([restore(crop) for crop in damaged[:ON_A_SHEET].split(1)])
     if options.output is not None:
         draw_sheet(options.output / "crops.png", shown)
-    title = f"{len(crops)} aligned crops of {portraits.SIZE_PX} pixels\n\n"
+    title = f"{len(crops)} aligned crops of {evaluation.SIZE_PX} pixels\n\n"
     head = ["network", *FIGURES, "PSNR of clean ones", "s a face"]
     return [title + markdown_table(head, rows), *texts]
 
@@ -163,7 +171,7 @@ def _draw_photos(
     options: argparse.Namespace,
 ) -> None:
     """A sheet of the face of one photo, damaged by each preset, and restored."""
-    face = portraits.largest_face(photo, detector)
+    face = largest_face(photo, detector)
     versions: dict[str, list[Tensor]] = {name: [] for name in ("original", DAMAGED, *networks)}
     for preset in options.presets:
         damaged = degrade(photo, DEGRADE_PRESETS[preset], seed=options.seed)
@@ -173,7 +181,7 @@ def _draw_photos(
         for name, network in networks.items():
             versions[name].append(gpen_core.restore_faces(damaged, network, faces).images)
     cut = {
-        name: torch.cat([gpen_core.crop_faces(image, face, portraits.SIZE_PX) for image in images])
+        name: torch.cat([gpen_core.crop_faces(image, face, evaluation.SIZE_PX) for image in images])
         for name, images in versions.items()
     }
     draw_sheet(options.output / "presets.png", cut, options.presets)
@@ -182,7 +190,7 @@ def _draw_photos(
 PROTOCOLS = {"crops": _measure_crops, "photos": _measure_photos}
 
 
-def _figures(figures: portraits.Figures) -> list[float]:
+def _figures(figures: evaluation.Figures) -> list[float]:
     return [getattr(figures, name) for name in FIGURES.values()]
 
 
@@ -201,7 +209,7 @@ def _photo_cells(measured: PhotoFigures, change: Flicker) -> list[float]:
 def _portraits(files: Sequence[Path]) -> Iterator[Tensor]:
     """(1, 3, H, W) in [0, 1] each."""
     for file in files:
-        yield portraits.read_portrait(file)
+        yield read_photo(file)
     if not files:
         yield torch.tensor(skimage.data.astronaut()).permute(2, 0, 1)[None] / 255
 

@@ -15,7 +15,8 @@ import gpen_core
 from gpen_core.comparison import box_masks, compare_images, flicker, seam
 from gpen_core.degradation import DegradeSettings, degrade
 from gpen_core.faces.clip import steady_faces
-from portraits import Figures, largest_face, mean_figures
+from training.dataset import largest_face
+from training.evaluation import Figures, mean_figures
 
 N_FRAMES = 6
 PAN_PX = 4

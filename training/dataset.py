@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import Tensor
 
+import gpen_core
 from gpen_core.blending.alignment import Template, align_faces
 from gpen_core.blending.resampling import crop_image
-from gpen_core.faces.face_search import search_faces
-from gpen_core.faces.retinaface import FaceDetector
+from gpen_core.errors import MediaError
+from gpen_core.faces.faces import long_sides
+from gpen_core.media.pictures import PICTURE_SUFFIXES, read_picture
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 MARGIN = 1 / 8
 """Seen around the crop on each side, as a fraction of it, so that views may turn and shift."""
 OVERSAMPLING = 2
@@ -35,7 +35,7 @@ def list_photos(folder: Path) -> list[Path]:
 
     That order depends on nothing but the pictures, and is as good as random.
     """
-    files = [file for file in folder.rglob("*") if file.suffix.lower() in PHOTO_SUFFIXES]
+    files = [file for file in folder.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES]
     return sorted(files, key=lambda file: hashlib.sha256(file.read_bytes()).hexdigest())
 
 
@@ -45,44 +45,39 @@ def hold_out(photos: Sequence[Path], count: int) -> tuple[list[Path], list[Path]
 
 
 def read_photo(file: Path) -> Tensor:
-    """A photo, upright, as (3, H, W) float32 RGB in [0, 1].
+    """A photo, upright and without alpha, as (1, 3, H, W) float32 RGB in [0, 1].
 
     Raises:
-        OSError: It is no picture, or damaged.
+        MediaError: It is damaged, or of a kind that is not read.
+        OSError: It cannot be read.
     """
-    with Image.open(file) as picture:
-        pixels = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    return read_picture(file).pixels[:, :3]
 
 
-def aligned_face(
-    photo: Tensor, detector: FaceDetector, size: int, margin: float = 0.0
-) -> Tensor | None:
-    """The largest face of a photo, aligned as the network sees it; None where there is none.
+def largest_face(photo: Tensor, detector: gpen_core.FaceDetector) -> gpen_core.Faces:
+    """The largest face of one photo (1, 3, H, W), or none."""
+    faces = gpen_core.search_faces(photo, detector, scales="also large")
+    return faces if not len(faces) else faces.select([int(long_sides(faces.boxes).argmax())])
 
-    Args:
-        photo: (3, H, W) RGB in [0, 1].
-        detector: Finds it.
-        size: Side of the network's crop in pixels.
-        margin: Seen around it on each side, as a fraction of ``size``.
 
-    Returns:
-        (3, S, S) float32 in [0, 1], S = size * (1 + 2 * margin).
-    """
-    faces = search_faces(photo[None], detector)
-    if len(faces) == 0:
-        return None
-    sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
-    largest = int(sides.amax(dim=1).argmax())
-    matrix = align_faces(faces.landmarks[largest : largest + 1], Template.FFHQ, size)[0]
-    border = round(size * margin)
+def align_photos(photos: Iterable[Tensor], detector: gpen_core.FaceDetector, size: int) -> Tensor:
+    """Faces as the network gets them: (N, 3, size, size) in [0, 1] of the photos that have any."""
+    faces_of = ((photo, largest_face(photo, detector)) for photo in photos)
+    return torch.cat([gpen_core.crop_faces(photo, face, size) for photo, face in faces_of])
+
+
+def _align_with_margin(photo: Tensor, face: gpen_core.Faces, size: int) -> Tensor:
+    """A face as the network gets it and ``MARGIN`` around it, (3, S, S) uint8."""
+    matrix = align_faces(face.landmarks, Template.FFHQ, size)[0]
+    border = round(size * MARGIN)
     matrix[:, 2] += border
-    return crop_image(photo, matrix, size + 2 * border, photo.device).clamp(0, 1)
+    crop = crop_image(photo[0], matrix, size + 2 * border, photo.device)
+    return (crop.clamp(0, 1) * 255).round().byte()
 
 
 def load_faces(
     photos: Sequence[Path],
-    detector: FaceDetector,
+    detector: gpen_core.FaceDetector,
     size: int,
     cache: Path,
     report: Callable[[str], None] = print,
@@ -96,26 +91,27 @@ def load_faces(
     """
     names = "\n".join(str(file) for file in photos)
     key = hashlib.sha256(f"{size} {MARGIN} {OVERSAMPLING}\n{names}".encode()).hexdigest()
-    file = cache / f"faces-{key[:16]}.npy"
-    if not file.is_file():
+    kept = cache / f"faces-{key[:16]}.npy"
+    if not kept.is_file():
         faces = []
-        for number, photo in enumerate(photos, start=1):
+        for number, file in enumerate(photos, start=1):
             try:
-                face = aligned_face(read_photo(photo), detector, size * OVERSAMPLING, MARGIN)
-            except OSError as error:
-                report(f"{photo.name}: left out, {error}")
+                photo = read_photo(file)
+            except (MediaError, OSError) as error:
+                report(f"{file.name}: left out, {error}")
                 continue
-            if face is None:
-                report(f"{photo.name}: left out, no face found")
+            face = largest_face(photo, detector)
+            if not len(face):
+                report(f"{file.name}: left out, no face found")
                 continue
-            faces.append((face * 255).round().byte().numpy())
+            faces.append(_align_with_margin(photo, face, size * OVERSAMPLING).numpy())
             if number % 50 == 0:
                 report(f"{number} of {len(photos)} photos aligned")
         cache.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial.npy")
+        partial = kept.with_suffix(".partial.npy")
         np.save(partial, np.stack(faces) if faces else np.empty((0, 3, 1, 1), np.uint8))
-        partial.replace(file)
-    return torch.from_numpy(np.load(file))
+        partial.replace(kept)
+    return torch.from_numpy(np.load(kept))
 
 
 def random_views(faces: Tensor, size: int, generator: torch.Generator) -> Tensor:

@@ -23,9 +23,11 @@ from torch import Tensor
 import gpen_core
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY
 from gpen_core.errors import GpenError
+from gpen_core.resizing import resize
 
 from .damage import damage
 from .dataset import MARGIN, OVERSAMPLING, hold_out, list_photos, load_faces
+from .evaluation import SIZE_PX, damage_crops, measure_restoration, with_network
 from .start import start_from_identity
 from .trainer import Recipe, Trainer
 
@@ -82,16 +84,17 @@ def train(plan: Plan, recipe: Recipe, say: Callable[[str], None] = print) -> Pat
     if state.is_file():
         _resume(trainer, state)
         say(f"Going on from {trainer.done:,} pictures.")
-    views = _centre(held[:SHEET_FACES], config.size)
+    views = _centre(held, config.size)
     clock, saved_at, before = time.process_time(), time.monotonic(), trainer.seconds
     with _stopping() as stopped, _Log(plan.output / LOG_FILE) as log:
         while trainer.done < recipe.pictures and not stopped():
             log.add(trainer.step())
             trainer.seconds = before + time.process_time() - clock
-            if trainer.done % plan.report_every < recipe.batch:
+            is_measured = trainer.done % plan.measure_every < recipe.batch and len(views) > 0
+            if is_measured:
+                log.add_figures(_measure(trainer, views, plan.output / SHEET_FOLDER))
+            if is_measured or trainer.done % plan.report_every < recipe.batch:
                 say(log.write(trainer.done, trainer.seconds, trainer.pace))
-            if trainer.done % plan.measure_every < recipe.batch and len(views):
-                _draw_sheet(trainer, views, plan.output / SHEET_FOLDER)
             if time.monotonic() - saved_at > SAVE_EVERY_S:
                 trainer.save(state)
                 saved_at = time.monotonic()
@@ -169,28 +172,42 @@ def _centre(faces: Tensor, size: int) -> Tensor:
 
 
 @torch.no_grad()
-def _draw_sheet(trainer: Trainer, faces: Tensor, folder: Path) -> None:
-    """Damaged, restored and true, a row each, always of the same damage."""
-    damaged = damage(faces, trainer.recipe.seed)
+def _measure(trainer: Trainer, faces: Tensor, folder: Path) -> dict[str, float]:
+    """What the average reaches on held-out faces, and a sheet of some.
+
+    The sheet has a row each of faces damaged, restored and true, always with the same damage.
+    """
     network = gpen_core.GpenGenerator.from_state_dict(
         {name: w.detach().cpu() for name, w in trainer.average.items()}
     )
-    restored = torch.cat([gpen_core.restore_crops(network, face[None]) for face in damaged])
-    rows = [torch.cat(list(row), dim=2) for row in (damaged, restored, faces)]
+    restore, crops = with_network(network), resize(faces, (SIZE_PX, SIZE_PX)).clamp(0, 1)
+    measured = measure_restoration(restore, crops, None)
+    shown = crops[:SHEET_FACES]
+    damaged = damage_crops(shown)
+    rows = [torch.cat(list(row), dim=2) for row in (damaged, restore(damaged), shown)]
     pixels = (torch.cat(rows, dim=1) * 255).round().byte().permute(1, 2, 0).numpy()
     folder.mkdir(exist_ok=True)
     Image.fromarray(pixels).save(folder / f"{trainer.done:09d}.png")
+    return {
+        "psnr_gain": measured.restored.psnr - measured.damaged.psnr,
+        "ssim_gain": measured.restored.ssim - measured.damaged.ssim,
+        "sharpness": measured.restored.sharpness,
+        "clean_psnr": measured.clean.psnr,
+    }
 
 
 class _Log:
     """Mean losses between lines, as CSV; a run that goes on appends."""
 
-    _COLUMNS = ("pictures", "cpu_seconds", "pace", "fidelity", "energy", "texture", "critic")
+    _LOSSES = ("fidelity", "energy", "texture", "critic")
+    _FIGURES = ("psnr_gain", "ssim_gain", "sharpness", "clean_psnr")
+    _COLUMNS = ("pictures", "cpu_seconds", "pace", *_LOSSES, *_FIGURES)
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sums: dict[str, float] = {}
         self._steps = 0
+        self._figures: dict[str, float] = {}
 
     def __enter__(self) -> _Log:
         is_new = not self._path.is_file()
@@ -208,14 +225,17 @@ class _Log:
             self._sums[name] = self._sums.get(name, 0.0) + loss
         self._steps += 1
 
+    def add_figures(self, figures: dict[str, float]) -> None:
+        self._figures = figures
+
     def write(self, pictures: int, seconds: float, pace: float) -> str:
         """Write a line and start anew; the line in words."""
         means = {name: total / self._steps for name, total in self._sums.items()}
-        numbers = {"cpu_seconds": seconds, "pace": pace, **means}
+        numbers = {"cpu_seconds": seconds, "pace": pace, **means, **self._figures}
         texts = {name: f"{number:.5g}" for name, number in numbers.items()}
         self._writer.writerow({"pictures": pictures, **texts})
         self._file.flush()
-        self._sums, self._steps = {}, 0
+        self._sums, self._steps, self._figures = {}, 0, {}
         return f"{pictures:,} pictures, " + ", ".join(
             f"{name.replace('_', ' ')} {text}" for name, text in texts.items()
         )

@@ -39,12 +39,12 @@ class Recipe:
     """Of all other weights."""
     cooldown: float = 0.2
     """Share of the run, at its end, over which the learning rates fall to zero."""
-    texture_from: float = 0.6
-    """Share of the run after which the discriminator takes part."""
-    texture: float = 0.1
-    """Its gradient at the output, relative to that of the other losses."""
+    detail_from: float = 0.6
+    """Share of the run after which fine detail counts."""
     energy: float = 1.0
-    """Weight of the strength of fine detail, likewise from then on."""
+    """Weight of its strength."""
+    texture: float = 0.1
+    """Gradient of the discriminator at the output, relative to that of the other losses."""
     critic_rate: float = 2e-3
     """Learning rate of the discriminator."""
     average_over: int = 4000
@@ -104,10 +104,9 @@ class Trainer:
         """CPU seconds that took; kept by the caller."""
 
     @property
-    def has_texture(self) -> bool:
-        """The discriminator takes part by now."""
-        recipe = self.recipe
-        return recipe.texture > 0 and self.done >= recipe.texture_from * recipe.pictures
+    def has_detail(self) -> bool:
+        """Fine detail counts by now."""
+        return self.done >= self.recipe.detail_from * self.recipe.pictures
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -142,14 +141,15 @@ class Trainer:
         with self._half_precision():
             restored = restore(self.weights, self.config, damaged * 2 - 1)
         fidelity = fidelity_loss(restored, truth, self.pixel_weights)
-        losses = {"fidelity": float(fidelity.detach())}
-        if not self.has_texture:
-            fidelity.backward()
-        else:
+        losses, loss = {"fidelity": float(fidelity.detach())}, fidelity
+        if self.has_detail and recipe.energy > 0:
             energy = energy_loss(restored, truth)
             losses["energy"] = float(energy.detach())
-            loss = fidelity + recipe.energy * energy
+            loss = loss + recipe.energy * energy
+        if self.has_detail and recipe.texture > 0:
             losses |= self._texture_step(loss, restored, truth, generator)
+        else:
+            loss.backward()
         self._update()
         self.done += recipe.batch
         return losses

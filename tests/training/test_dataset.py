@@ -11,18 +11,13 @@ from gpen_core.blending.alignment import Template, template_landmarks
 from training.dataset import (
     MARGIN,
     OVERSAMPLING,
-    aligned_face,
+    align_photos,
     hold_out,
     list_photos,
     load_faces,
     random_views,
     read_photo,
 )
-
-
-@pytest.fixture(scope="module")
-def detector():
-    return gpen_core.load_detector()
 
 
 @pytest.fixture
@@ -54,16 +49,32 @@ def test_held_out_photos_are_not_trained_on(photos):
     assert hold_out(listed, 9) == ([], listed)
 
 
-def test_aligned_face_has_its_landmarks_where_the_template_has_them(detector):
-    photo = torch.tensor(skimage.data.astronaut()).permute(2, 0, 1) / 255
+def test_a_stored_face_has_its_landmarks_where_the_template_has_them(photos, detector, tmp_path):
+    faces = load_faces(list_photos(photos), detector, 256, tmp_path / "cache", lambda _: None)
 
-    face = aligned_face(photo, detector, 512, margin=0.25)
-    found = gpen_core.detect_faces(face[None], detector)
+    found = gpen_core.detect_faces(faces / 255, detector)
 
-    wanted = template_landmarks(Template.FFHQ, 512) + 0.25 * 512
-    assert face.shape == (3, 768, 768)
+    wanted = (template_landmarks(Template.FFHQ, 256) + 256 * MARGIN) * OVERSAMPLING
     # Of 126 pixels between the eyes: nobody has quite the face of the template.
     assert (found.landmarks[0] - wanted).norm(dim=1).mean() < 15
+
+
+def test_without_its_margin_a_stored_face_is_what_the_network_gets(
+    photos, detector, astronaut, tmp_path
+):
+    (stored,) = load_faces(list_photos(photos), detector, 128, tmp_path / "cache", lambda _: None)
+    border = round(256 * MARGIN)
+
+    (wanted,) = align_photos([astronaut, astronaut * 0], detector, 256)
+
+    inner = stored[:, border : border + 256, border : border + 256] / 255
+    assert (inner - wanted).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_photos_are_read_in_colour_without_alpha(tmp_path):
+    Image.new("LA", (20, 30), (128, 7)).save(tmp_path / "grey.png")
+
+    assert torch.equal(read_photo(tmp_path / "grey.png"), torch.full((1, 3, 30, 20), 128 / 255))
 
 
 def test_only_photos_with_a_face_are_loaded_and_the_others_are_named(photos, detector, tmp_path):
@@ -90,7 +101,7 @@ def test_photos_are_read_upright(tmp_path):
     exif[0x0112] = 6  # to be turned clockwise by a quarter
     Image.fromarray(skimage.data.astronaut()[:, :300]).save(tmp_path / "a.jpg", exif=exif)
 
-    assert read_photo(tmp_path / "a.jpg").shape == (3, 300, 512)
+    assert read_photo(tmp_path / "a.jpg").shape == (1, 3, 300, 512)
 
 
 def test_views_follow_from_the_draws_and_differ_from_each_other(faces):

@@ -100,6 +100,8 @@ def test_log_and_sheets_come_at_their_intervals(photos, output, monkeypatch):
     assert [row["pictures"] for row in rows] == ["4", "8"]
     assert float(rows[0]["fidelity"]) > 0
     assert rows[1]["critic"]
+    assert not rows[0]["clean_psnr"]
+    assert float(rows[1]["clean_psnr"]) > 20
     assert [sheet.name for sheet in (output / "sheets").iterdir()] == ["000000008.png"]
     with Image.open(output / "sheets" / "000000008.png") as sheet:
         assert sheet.size == (256, 3 * 256)

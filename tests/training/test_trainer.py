@@ -9,7 +9,7 @@ from training.trainer import Recipe, Trainer
 
 from .conftest import CONFIG
 
-RECIPE = Recipe(pictures=16, batch=2, texture_from=0.5, cooldown=0.5)
+RECIPE = Recipe(pictures=16, batch=2, detail_from=0.5, cooldown=0.5)
 
 
 def trainer(faces, recipe=RECIPE):

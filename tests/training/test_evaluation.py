@@ -8,13 +8,12 @@ import scipy.ndimage
 import torch
 from PIL import Image
 
-import portraits
 from gpen_core.comparison import Comparison, Similarity
 from gpen_core.resizing import resize
-from portraits import (
-    align_portraits,
+from training.dataset import align_photos
+from training.evaluation import (
+    Figures,
     damage_crops,
-    list_portraits,
     mean_figures,
     measure_restoration,
     with_network,
@@ -26,7 +25,7 @@ SIMILARITY = Similarity(psnr=20.0, ssim=0.5, ms_ssim=0.6, sharpness=0.7, color_e
 @pytest.fixture(scope="module")
 def crops(astronaut, detector):
     """The astronaut's face, as it is and darker; and no face."""
-    face = align_portraits([astronaut, astronaut * 0], detector)
+    face = align_photos([astronaut, astronaut * 0], detector, 256)
     assert face.shape == (1, 3, 256, 256)
     return torch.cat([face, face * 0.8, astronaut[:, :, 256:, 256:]])
 
@@ -64,7 +63,7 @@ def test_each_limit_is_judged_by_itself(crops, detector):
     assert list(dull.limits().values()) == [True, True, True, True, False]
 
 
-SIMILARITY_AS_FIGURES = portraits.Figures(**asdict(SIMILARITY), landmark_error=0.0)
+SIMILARITY_AS_FIGURES = Figures(**asdict(SIMILARITY), landmark_error=0.0)
 
 
 def test_the_damage_of_a_crop_depends_on_its_number_and_the_seed_alone(crops):
@@ -147,25 +146,3 @@ def test_a_network_of_any_size_restores_crops_of_256_pixels(crops):
         restored = with_network(Inverts())(crops[:1])
     assert restored.shape == (1, 3, 256, 256)
     assert float((restored - (1 - crops[:1])).abs().mean()) < 0.02
-
-
-def test_pictures_are_listed_by_name_or_as_a_file_says(tmp_path):
-    for name in ("b.png", "a.jpg", "c.png", "notes.txt"):
-        (tmp_path / name).write_bytes(b"")
-    assert [file.name for file in list_portraits(tmp_path)] == ["a.jpg", "b.png", "c.png"]
-    assert [file.name for file in list_portraits(tmp_path, limit=1)] == ["a.jpg"]
-    names = tmp_path / "notes.txt"
-    names.write_text("# held out\nc.png\n\na.jpg\n")
-    assert [file.name for file in list_portraits(tmp_path, names)] == ["c.png", "a.jpg"]
-    names.write_text("d.png\n")
-    with pytest.raises(FileNotFoundError, match=r"notes\.txt lists, got no d\.png"):
-        list_portraits(tmp_path, names)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="got none"):
-        list_portraits(tmp_path / "empty")
-
-
-def test_portraits_are_read_in_colour_and_without_alpha(tmp_path):
-    Image.new("LA", (20, 30), (128, 7)).save(tmp_path / "grey.png")
-    read = portraits.read_portrait(tmp_path / "grey.png")
-    assert torch.equal(read, torch.full((1, 3, 30, 20), 128 / 255))

@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -30,8 +29,6 @@ from torch import Tensor
 
 import gpen_core
 from gpen_core.comparison import Comparison, Similarity, compare_images
-from gpen_core.faces.faces import long_sides
-from gpen_core.media.pictures import PICTURE_SUFFIXES, read_picture
 from gpen_core.resizing import resize
 
 SIZE_PX = 256
@@ -156,46 +153,6 @@ def with_network(network: gpen_core.GpenGenerator) -> Restore:
     return restore
 
 
-def list_portraits(
-    folder: Path, held_out: Path | None = None, limit: int | None = None
-) -> list[Path]:
-    """The pictures of a folder by name, or those that a file lists, one name a line, in its order.
-
-    Raises:
-        FileNotFoundError: A listed picture is not there, or there is none at all.
-    """
-    if held_out is None:
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-    else:
-        lines = (line.strip() for line in held_out.read_text("utf-8").splitlines())
-        found = [folder / line for line in lines if line and not line.startswith("#")]
-    missing = [path.name for path in found if not path.is_file()]
-    if missing or not found:
-        raise FileNotFoundError(
-            f"{folder}: expected pictures{' that ' + held_out.name + ' lists' if held_out else ''},"
-            f" got {'none' if not found else 'no ' + ', '.join(missing[:5])}. "
-            "Name another folder or list."
-        )
-    return found[:limit]
-
-
-def read_portrait(file: Path) -> Tensor:
-    """(1, 3, H, W) float32 RGB in [0, 1]."""
-    return read_picture(file).pixels[:, :3]
-
-
-def largest_face(image: Tensor, detector: gpen_core.FaceDetector) -> gpen_core.Faces:
-    """The largest face of one image, or none."""
-    faces = gpen_core.search_faces(image, detector, scales="also large")
-    return faces if not len(faces) else faces.select([int(long_sides(faces.boxes).argmax())])
-
-
-def align_portraits(images: Iterable[Tensor], detector: gpen_core.FaceDetector) -> Tensor:
-    """(N, 3, 256, 256) crops of the largest face of each image; images without are left out."""
-    faces_of = ((image, largest_face(image, detector)) for image in images)
-    return torch.cat([gpen_core.crop_faces(image, face, SIZE_PX) for image, face in faces_of])
-
-
 def _damage(crop: Tensor, seed: int, index: int) -> Tensor:
     generator = np.random.default_rng((seed, index))
     side = int(generator.integers(*SIDE_PX, endpoint=True))
@@ -209,7 +166,7 @@ def _damage(crop: Tensor, seed: int, index: int) -> Tensor:
     samples = np.rint(noisy.clip(0, 1) * 255).astype(np.uint8)
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     _, encoded = cv2.imencode(".jpg", samples[..., ::-1], options)
-    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1].copy()
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1].copy()
     damaged = torch.from_numpy(decoded).permute(2, 0, 1)[None] / 255
     return resize(damaged, (SIZE_PX, SIZE_PX))
 
