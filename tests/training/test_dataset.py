@@ -68,7 +68,7 @@ def test_without_its_margin_a_stored_face_is_what_the_network_gets(
     (wanted,) = align_photos([astronaut, astronaut * 0], detector, 256)
 
     inner = stored[:, border : border + 256, border : border + 256] / 255
-    assert (inner - wanted).abs().max() <= 0.5 / 255 + 1e-6
+    assert (inner - wanted).abs().max() <= 0.51 / 255  # half a step, and rounding of places
 
 
 def test_photos_are_read_in_colour_without_alpha(tmp_path):
