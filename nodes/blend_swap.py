@@ -363,8 +363,7 @@ def _describe(
     faces = count_text(n_swapped, n_images).replace("face", "swapped face", 1)
     if model is None:
         return f"Blended {faces}{of} in {seconds:.1f} s. Nothing was restored: restore is 0."
-    undone = "Nothing was restored, only blended:"
-    return restored_text(model, faces + of, seconds, undone=undone)
+    return restored_text(model, faces + of, seconds)
 
 
 def _describe_dropped(dropped: list[int], *, is_filled: bool) -> str:

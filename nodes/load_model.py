@@ -8,7 +8,7 @@ from .host import AUTO, DTYPES
 from .models import (
     absent_checkpoints,
     downloads_are_allowed,
-    find_checkpoint,
+    files_behind,
     host_model,
     list_checkpoints,
 )
@@ -25,9 +25,12 @@ class GpenLoadModel(io.ComfyNode):
         model_name = io.Combo.Input(
             "model_name",
             options=list_checkpoints(),
+            default=AUTO,
             tooltip=(
-                "Checkpoint file in models/facerestore_models or models/gpen. Published models "
-                "that are not there yet stand at the end of the list; choosing one downloads it."
+                "auto: the largest GPEN checkpoint in models/facerestore_models or models/gpen, "
+                "else the small one that comes with the pack; the node says which, and nothing is "
+                "downloaded. GPEN-small-256 (bundled): that small one. Published models that are "
+                "not there yet stand at the end of the list; choosing one downloads it."
             ),
         )
         # For the web page, which shows the notes: the values stay plain file names, so that a
@@ -82,10 +85,9 @@ class GpenLoadModel(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(
         cls, model_name: str, dtype: str, download: bool = True
-    ) -> tuple[str, int]:
-        """Load again when the file has changed."""
-        path = find_checkpoint(model_name)
-        return dtype, path.stat().st_mtime_ns if path else 0
+    ) -> tuple[object, ...]:
+        """Load again when the file has changed, or when auto would take another."""
+        return dtype, *((str(path), path.stat().st_mtime_ns) for path in files_behind(model_name))
 
     @classmethod
     def execute(cls, model_name: str, dtype: str, download: bool = True) -> io.NodeOutput:

@@ -18,7 +18,7 @@ from torch import nn
 
 from ..gpen_core import FaceDetector, load_detector, load_model
 from ..gpen_core.blending.parsing import FaceParser, load_parser
-from ..gpen_core.bundled import DETECTOR
+from ..gpen_core.bundled import DETECTOR, RESTORER
 from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES, read_notice
 from ..gpen_core.checkpoints.download import MIRROR_VARIABLE, download
 from ..gpen_core.checkpoints.registry import (
@@ -28,6 +28,12 @@ from ..gpen_core.checkpoints.registry import (
     PARSER_MODELS,
     KnownModel,
     find_known,
+)
+from ..gpen_core.checkpoints.restorers import (
+    BUNDLED_NAME,
+    CHECKPOINT_FOLDERS,
+    load_largest,
+    rank_restorers,
 )
 from ..gpen_core.errors import CheckpointError, CheckpointNotFoundError
 from .host import (
@@ -41,7 +47,6 @@ from .host import (
 )
 from .types import HostedModel
 
-CHECKPOINT_FOLDERS = ("facerestore_models", "gpen")
 DETECTION_FOLDER = "facedetection"
 
 DOWNLOAD_VARIABLE = "GPEN_DOWNLOAD"
@@ -65,14 +70,15 @@ def downloads_are_allowed() -> bool:
 
 
 def list_checkpoints() -> list[str]:
-    """Names to choose from: GPEN-like files on disk, other files, known models not on disk."""
+    """Names to choose from: auto, the bundled one, files on disk, known models not on disk."""
     found = _checkpoints_on_disk()
     known = [model.filename for model in GPEN_MODELS]
 
     def rank(name: str) -> tuple[bool, str]:
         return ("gpen" not in name.lower() and name not in known, name.lower())
 
-    return [*sorted(found, key=rank), *(name for name in known if name not in found)]
+    absent = (name for name in known if name not in found)
+    return [AUTO, BUNDLED_NAME, *sorted(found, key=rank), *absent]
 
 
 def absent_checkpoints() -> dict[str, str]:
@@ -96,18 +102,26 @@ def _note(model: KnownModel) -> str:
     return f"download, {model.n_bytes / 1e6:.0f} MB" if model.n_bytes else "download"
 
 
-def find_checkpoint(name: str) -> Path | None:
-    """Where a checkpoint of ``list_checkpoints`` lies, if it does."""
-    return _find(name, CHECKPOINT_FOLDERS)
+def files_behind(name: str) -> list[Path]:
+    """The files on disk that a choice of ``list_checkpoints`` may lead to, the likeliest first."""
+    if name == BUNDLED_NAME:
+        return [RESTORER]
+    if name == AUTO:
+        found = (_find(name, CHECKPOINT_FOLDERS) for name in sorted(_checkpoints_on_disk()))
+        return [*rank_restorers(path for path in found if path is not None), RESTORER]
+    path = _find(name, CHECKPOINT_FOLDERS)
+    return [path] if path is not None else []
 
 
 def checkpoint_path(name: str, may_download: bool) -> Path:
-    """Where a checkpoint of ``list_checkpoints`` lies, once it is there.
+    """Where a checkpoint of ``list_checkpoints``, other than auto, lies, once it is there.
 
     Raises:
         CheckpointNotFoundError: It is not there and cannot or may not be downloaded.
         DownloadError: It could not be downloaded.
     """
+    if name == BUNDLED_NAME:
+        return RESTORER
     return _obtain(name, find_known(name), CHECKPOINT_FOLDERS, may_download)
 
 
@@ -195,11 +209,19 @@ def _locating(path: Path) -> Iterator[None]:
 def host_model(name: str, dtype_choice: str, may_download: bool) -> HostedModel:
     """Load a checkpoint and hand it to ComfyUI's memory management."""
     device = mm.get_torch_device()
-    path = checkpoint_path(name, may_download)
-    with _locating(path):
-        network = load_model(path, dtype=choose_dtype(dtype_choice, device))
-    patcher = ModelPatcher(network, device, mm.unet_offload_device())
-    return HostedModel(name, read_notice(path), patcher)
+    dtype = choose_dtype(dtype_choice, device)
+    if name == AUTO:
+        loaded = load_largest(files_behind(AUTO), dtype=dtype)
+        name, network, notice = loaded.name, loaded.network, loaded.notice
+        show_text_in_running_node(f"auto took {name}. {notice}".strip())
+    else:
+        path = checkpoint_path(name, may_download)
+        with _locating(path):
+            network = load_model(path, dtype=dtype)
+        notice = read_notice(path)
+        if notice:
+            show_text_in_running_node(notice)
+    return HostedModel(name, notice, ModelPatcher(network, device, mm.unet_offload_device()))
 
 
 @lru_cache(maxsize=4)

@@ -15,17 +15,11 @@ def count_text(n_faces: int, n_images: int) -> str:
     return f"{faces} in {'1 image' if n_images == 1 else f'{n_images} images'}"
 
 
-def restored_text(
-    model: HostedModel, what: str, seconds: float, *, undone: str = "Nothing was restored:"
-) -> str:
-    """What was restored with which network, how and how fast, and what users should know of it.
-
-    ``undone`` stands in for "Restored" where the network only stands in for one that restores.
-    """
+def restored_text(model: HostedModel, what: str, seconds: float) -> str:
+    """What was restored with which network, how and how fast, and what users should know of it."""
     network = model.network
-    done = "Restored" if not model.notice else undone
     return (
-        f"{done} {what} with {model.name} at {network.config.size} px "
+        f"Restored {what} with {model.name} at {network.config.size} px "
         f"({dtype_name(network.dtype)} on {model.patcher.load_device}, {seconds:.1f} s). "
         f"{model.notice}"
     ).strip()

@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ..bundled import RESTORER
 from ..errors import CheckpointError, CheckpointNotFoundError
 from ..network.config import GpenConfig, detect_config, expected_shapes
 from ..network.generator import GpenGenerator
@@ -26,20 +27,21 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".onnx")
 CONFIG_KEY = "gpen_config"
 """Key of the configuration, as JSON, in the metadata of a .safetensors file."""
 NOTICE_KEY = "notice"
-"""Key of a sentence for users in the same metadata, for files that are not what they seem."""
+"""Key of a sentence or two in the same metadata that users of the network should know."""
 
 _UNUSED_PREFIX = "generator.noises."  # StyleGAN2's fixed noise maps, which GPEN replaces
 
 
 def load_model(
-    path: str | Path,
+    path: str | Path | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> GpenGenerator:
     """Load a GPEN network; size, widths and variant are detected from its weights.
 
     Args:
-        path: A .pth, .pt, .bin, .safetensors or .onnx file. Nothing in it is executed.
+        path: A .pth, .pt, .bin, .safetensors or .onnx file. Nothing in it is executed. None: the
+            small network that comes with the package.
         device: Where to put the network.
         dtype: What to run the convolutions in: float32, float16 or bfloat16, which is float16 up
             to 128 pixels. On a CPU all float16 is computed in float32.
@@ -51,7 +53,7 @@ def load_model(
         NotGpenError: The file holds another model.
         CheckpointMismatchError: Tensors are missing, misshapen or not finite.
     """
-    path = Path(path)
+    path = RESTORER if path is None else Path(path)
     return GpenGenerator.from_state_dict(load_state_dict(path), dtype, path.name).to(device)
 
 
@@ -122,12 +124,17 @@ def save_checkpoint(
 
 
 def read_notice(path: str | Path) -> str:
-    """The sentence for users that a .safetensors file carries in its metadata, or nothing."""
-    path = Path(path)
-    if path.suffix.lower() != ".safetensors":
-        return ""
-    with safetensors.safe_open(path, framework="pt") as file:
-        return str((file.metadata() or {}).get(NOTICE_KEY, ""))
+    """What users should know, as a safetensors file says in its metadata, or nothing."""
+    return read_metadata(path).get(NOTICE_KEY, "")
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The texts that a safetensors file carries beside its tensors; none of any other file."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return {}  # of another kind, or damaged, which loading it says
 
 
 def convert_checkpoint(source: str | Path, target: str | Path) -> GpenConfig:

@@ -1,4 +1,4 @@
-"""``info FILE``: say what a checkpoint is."""
+"""``info [FILE]``: say what a checkpoint is."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..bundled import RESTORER
 from ..checkpoints.checkpoint import load_state_dict, read_notice
 from ..checkpoints.registry import GPEN_MODELS, file_sha256
 from ..network.config import detect_config
+from .restore_arguments import BUNDLED
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers."""
     parser = commands.add_parser("info", help="say what a checkpoint is")
-    parser.add_argument("file", type=Path)
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        default=BUNDLED,
+        help="a checkpoint; default: the one that comes with the package, %(default)s",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what the file holds."""
-    found = _describe(options.file)
+    found = _describe(RESTORER if options.file == Path(BUNDLED) else options.file)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0

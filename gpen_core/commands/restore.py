@@ -1,26 +1,30 @@
-"""``restore INPUT... --model FILE --output DIR``: restore faces in pictures, folders and videos."""
+"""``restore INPUT... --output DIR``: restore faces in pictures, folders and videos."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from ..checkpoints.checkpoint import load_model, read_notice
+import torch
+
+from ..checkpoints.checkpoint import load_model
+from ..checkpoints.restorers import LoadedRestorer, load_largest
 from ..errors import GpenError
 from ..faces.detection import load_detector
 from ..faces.selection import parse_indices
 from ..media import Job, Restorer, VideoEncoding, restore_picture, restore_video
 from .batch import INTERRUPTED, NOT_STARTED, Report, plan_batch, run_batch
-from .devices import choose_batch, choose_device, choose_dtype
+from .devices import AUTO, choose_batch, choose_device, choose_dtype
 from .progress import Progress
 from .restore_arguments import (
     EPILOG,
     add_arguments,
     encoding_from,
     find_detector,
-    find_model,
+    find_models,
     settings_from,
 )
 
@@ -40,42 +44,49 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Restore every input; the exit status is that of the help text."""
     try:
-        restorer, encoding, notice = _prepare(options)
+        restorer, encoding, loaded = _prepare(options)
         plan = plan_batch(options)
     except (GpenError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return NOT_STARTED
     except KeyboardInterrupt:
         return INTERRUPTED
-    if notice:
-        print(f"Nothing will be restored. {notice}", file=sys.stderr)
+    if not options.quiet:
+        print(f"Restoring with {loaded.name}. {loaded.notice}".strip(), file=sys.stderr)
     work = partial(_restore, restorer=restorer, encoding=encoding, smoothing=options.smoothing)
     return run_batch(
         plan,
         options,
         work,
         done="restored",
-        about={"model": str(find_model(options)), "notice": notice},
+        about={"model": str(loaded.path), "notice": loaded.notice},
         describe=_faces,
         on_no_memory="Use a smaller --max-megapixels",
     )
 
 
-def _prepare(options: argparse.Namespace) -> tuple[Restorer, VideoEncoding, str]:
+def _prepare(options: argparse.Namespace) -> tuple[Restorer, VideoEncoding, LoadedRestorer]:
     parse_indices(options.faces)
     settings = settings_from(options)
     encoding = encoding_from(options)
-    path = find_model(options)
-    detector_name, detector_path = find_detector(options, path)
     device = choose_device(options.device)
-    model = load_model(path, device, choose_dtype(options.dtype, device))
+    loaded = _load(find_models(options), device, options)
+    model = loaded.network
+    detector_name, detector_path = find_detector(options, loaded.path)
     restorer = Restorer(
         model=model,
         detector=load_detector(detector_name, detector_path, device),
         max_batch=choose_batch(options.batch, model, device),
         **settings,
     )
-    return restorer, encoding, read_notice(path)
+    return restorer, encoding, loaded
+
+
+def _load(files: list[Path], device: torch.device, options: argparse.Namespace) -> LoadedRestorer:
+    dtype = choose_dtype(options.dtype, device)
+    if options.model == AUTO:
+        return load_largest(files, device, dtype)
+    return LoadedRestorer(load_model(files[0], device, dtype), files[0])
 
 
 def _restore(

@@ -11,7 +11,9 @@ from typing import Any
 
 from ..blending.alignment import Template
 from ..blending.settings import BlendSettings
+from ..bundled import RESTORER
 from ..checkpoints.registry import BEST_DETECTOR, DETECTOR_MODELS
+from ..checkpoints.restorers import CHECKPOINT_FOLDERS
 from ..errors import CheckpointNotFoundError
 from ..faces.selection import FaceOrder
 from ..media import CanvasSettings, SearchSettings, VideoCodec, VideoEncoding
@@ -20,7 +22,9 @@ from .batch import add_batch_arguments
 from .devices import AUTO, DEVICES, DTYPES
 
 MODELS_VARIABLE = "GPEN_MODELS_DIR"
-_MODEL_FOLDERS = ("", "gpen", "facerestore_models")
+BUNDLED = "bundled"
+"""What the network that comes with the package is called on the command line."""
+_MODEL_FOLDERS = ("", *CHECKPOINT_FOLDERS)
 _DETECTOR_FOLDERS = ("", "facedetection")
 
 BLEND_HELP = {
@@ -65,7 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_models(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--model", required=True, metavar="FILE", help="GPEN checkpoint, or its name in --models"
+        "--model",
+        default=AUTO,
+        metavar="FILE",
+        help="GPEN checkpoint, or its name in --models; auto: the largest in --models, else the "
+        f"bundled one; {BUNDLED}: that one, which is small (default: %(default)s)",
     )
     group.add_argument(
         "--models",
@@ -240,19 +248,32 @@ def encoding_from(options: argparse.Namespace) -> VideoEncoding:
     return VideoEncoding(options.codec, options.crf)
 
 
-def find_model(options: argparse.Namespace) -> Path:
-    """Where the checkpoint is.
+def find_models(options: argparse.Namespace) -> list[Path]:
+    """The checkpoint, or with ``auto`` all files among which there may be one.
 
     Raises:
-        CheckpointNotFoundError: Nowhere.
+        CheckpointNotFoundError: There is no such file, or no such folder.
     """
-    found = _first_file(options.model, options.models, _MODEL_FOLDERS)
+    if options.model == BUNDLED:
+        return [RESTORER]
+    folder = options.models
+    if options.model == AUTO:
+        if folder is None:
+            return []
+        if not Path(folder).is_dir():
+            raise CheckpointNotFoundError(
+                f"models: expected a folder, got {folder}, which is not one. Correct --models or "
+                f"{MODELS_VARIABLE}."
+            )
+        folders = [Path(folder) / subfolder for subfolder in _MODEL_FOLDERS]
+        return [path for place in folders if place.is_dir() for path in sorted(place.iterdir())]
+    found = _first_file(options.model, folder, _MODEL_FOLDERS)
     if found is None:
         raise CheckpointNotFoundError(
             f"model: expected a checkpoint file, got {options.model}, which is not there. Give "
             "its path, or its name in the folder that --models names."
         )
-    return found
+    return [found]
 
 
 def find_detector(options: argparse.Namespace, model: Path) -> tuple[str | None, Path | None]:

@@ -7,6 +7,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from gpen_core.network.synthetic import IDENTITY_NOTICE
 from support.crowd import crowd
 from support.defaulting_server import DefaultingServer
 
@@ -95,9 +96,12 @@ def test_every_node_has_a_help_page(comfy, node_id):
     assert comfy.object_info(node_id)["display_name"] in page
 
 
-def test_loader_lists_checkpoints_on_disk_first_and_then_known_ones(comfy):
-    names = comfy.object_info("GPEN_LoadModel")["input"]["required"]["model_name"][1]["options"]
-    assert names[:2] == ["GPEN-identity-512.safetensors", "GPEN-random-256.pth"]
+def test_loader_lists_auto_then_checkpoints_on_disk_and_then_known_ones(comfy):
+    widget = comfy.object_info("GPEN_LoadModel")["input"]["required"]["model_name"][1]
+    names = widget["options"]
+    assert widget["default"] == "auto"
+    assert names[:2] == ["auto", "GPEN-small-256 (bundled)"]
+    assert names[2:4] == ["GPEN-identity-512.safetensors", "GPEN-random-256.pth"]
     assert names.index("hostile.pth") < names.index("GPEN-BFR-2048.onnx")
     assert "notes.txt" not in names
     assert len(names) == len(set(names))
@@ -109,8 +113,8 @@ def test_the_identity_checkpoint_gives_the_photo_back_and_says_so(comfy, astrona
     # ComfyUI's PNGs are truncated, not rounded: a millionth less is one level less.
     assert np.abs(restored.astype(int) - astronaut).max() <= 1
     (text,) = result.texts("restore")
-    assert text.startswith("Nothing was restored: 1 face in 1 image")
     assert "512 px (fp32 on cpu" in text
+    assert text.endswith(IDENTITY_NOTICE)
 
 
 def test_all_faces_of_a_group_photo_are_restored_with_progress(comfy, crowd_name):

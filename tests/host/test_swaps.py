@@ -8,6 +8,7 @@ import skimage.data
 from PIL import Image
 from scipy import ndimage
 
+from gpen_core.network.synthetic import IDENTITY_NOTICE
 from support.crowd import crowd
 from support.defaulting_server import DefaultingServer
 
@@ -144,7 +145,9 @@ def test_the_identity_checkpoint_gives_the_swap_back(comfy, crowd_name, source_n
     (swapped,), (blended,) = (pictures(comfy, result, node) for node in ("save_swapped", "save"))
     # ComfyUI's PNGs are truncated, not rounded: a millionth less is one level less.
     assert np.abs(blended.astype(int) - swapped).max() <= 1
-    assert result.texts("blend")[0].startswith("Nothing was restored, only blended: 1 swapped face")
+    (text,) = result.texts("blend")
+    assert text.startswith("Restored 1 swapped face in 1 image")
+    assert text.endswith(IDENTITY_NOTICE)
 
 
 def test_with_all_influences_off_the_swap_is_untouched(comfy, crowd_name, source_name):

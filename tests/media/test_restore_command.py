@@ -77,7 +77,7 @@ def test_a_folder_with_a_broken_file_in_the_middle_is_restored_around_it(
     assert len(read_frames(output / "d.mp4")) == 6
     printed = capsys.readouterr()
     assert "b.png: expected a whole picture file" in printed.err
-    assert "Nothing will be restored. Identity checkpoint" in printed.err
+    assert f"Restoring with identity.safetensors. {IDENTITY_NOTICE}" in printed.err
     assert "3 restored; 1 other files passed over (1 .txt); 1 failed." in printed.out
     assert "d.mp4: 6 faces in 6 frames" in printed.out
 
@@ -99,7 +99,7 @@ def test_json_tells_the_same_and_nothing_else_is_on_stdout(
 
 def test_quiet_prints_nothing_but_errors(tmp_path, checkpoint, known_faces, capsys):
     assert run(checkpoint, png(tmp_path / "a.png"), "--output", tmp_path / "out", "--quiet") == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 def test_resume_restores_only_what_is_missing(tmp_path, checkpoint, known_faces):

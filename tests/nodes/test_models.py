@@ -3,13 +3,19 @@
 import asyncio
 import dataclasses
 import hashlib
+import os
 import socket
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from gpen_core.bundled import RESTORER
+from gpen_core.checkpoints.checkpoint import read_notice, save_checkpoint
 from gpen_core.checkpoints.registry import GPEN_MODELS, find_known
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.synthetic import random_state_dict
 from support.file_server import file_server
 
 
@@ -127,25 +133,100 @@ def test_names_stay_the_same_when_a_file_arrives_and_only_the_note_goes(
     monkeypatch.delenv("GPEN_DOWNLOAD")
     models.register_model_folders()
     before, notes = models.list_checkpoints(), models.absent_checkpoints()
-    assert before == [model.filename for model in GPEN_MODELS] == list(notes)
+    assert before[:2] == ["auto", "GPEN-small-256 (bundled)"]
+    assert before[2:] == [model.filename for model in GPEN_MODELS] == list(notes)
     assert notes["GPEN-BFR-512.onnx"] == "download, 284 MB"
     assert notes["GPEN-BFR-2048.onnx"] == "download"  # nobody published its size
     assert notes["GPEN-BFR-512.pth"] == "not on disk"  # only a page leads to it
     (tmp_path / "gpen").mkdir()
     (tmp_path / "gpen" / "GPEN-BFR-512.onnx").touch()
-    assert models.list_checkpoints()[0] == "GPEN-BFR-512.onnx"
+    assert models.list_checkpoints()[2] == "GPEN-BFR-512.onnx"
     assert sorted(models.list_checkpoints()) == sorted(before)
     assert set(notes) - set(models.absent_checkpoints()) == {"GPEN-BFR-512.onnx"}
     monkeypatch.setenv("GPEN_DOWNLOAD", "0")
     assert set(models.absent_checkpoints().values()) == {"not on disk"}
 
 
+@pytest.fixture
+def loader(models, pack):
+    """The node class, with its folders in place."""
+    models.register_model_folders()
+    return sys.modules[f"{pack.__name__}.nodes.load_model"].GpenLoadModel
+
+
+@pytest.fixture
+def texts(models, monkeypatch):
+    """What the node shows of itself while it runs."""
+    shown = []
+    monkeypatch.setattr(models, "show_text_in_running_node", shown.append)
+    return shown
+
+
+def write(path: Path, size: int = 256) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(random_state_dict(GpenConfig(size, 1, 0.0625, 2, 32)), path)
+    return path
+
+
+def test_auto_is_the_default_of_the_menu_and_the_bundled_one_comes_next(folders, loader, tmp_path):
+    write(tmp_path / "gpen" / "another.safetensors")
+    (widget, *_) = loader.define_schema().inputs
+    assert widget.default == widget.options[0] == "auto"
+    assert widget.options[1:3] == ["GPEN-small-256 (bundled)", "another.safetensors"]
+    assert widget.extra_dict["gpen_absent"].keys() == set(widget.options[3:])
+
+
+def test_auto_loads_the_bundled_network_where_there_is_no_other(folders, models, loader, texts):
+    loaded = models.host_model("auto", "fp32", may_download=True)
+    assert loaded.name == "GPEN-small-256 (bundled)"
+    assert loaded.notice == read_notice(RESTORER)
+    assert texts == [f"auto took GPEN-small-256 (bundled). {loaded.notice}"]
+
+
+def test_auto_loads_the_largest_network_and_says_which(folders, models, loader, tmp_path, texts):
+    write(tmp_path / "gpen" / "GPEN-a-256.safetensors")
+    write(tmp_path / "facerestore_models" / "in" / "GPEN-b-512.safetensors", 512)
+    write(tmp_path / "gpen" / "GPEN-Colorization-512.safetensors", 512)
+    (tmp_path / "gpen" / "GPEN-BFR-2048.onnx").write_text("<html>404</html>")
+    loaded = models.host_model("auto", "fp32", may_download=False)
+    assert loaded.name == "GPEN-b-512.safetensors"
+    assert loaded.network.config.size == 512
+    assert loaded.notice.startswith("Passed over: GPEN-BFR-2048.onnx: expected")
+    assert texts == [f"auto took GPEN-b-512.safetensors. {loaded.notice}"]
+
+
+def test_the_bundled_network_can_be_chosen_beside_a_larger_one(folders, models, loader, tmp_path):
+    write(tmp_path / "gpen" / "GPEN-b-512.safetensors", 512)
+    loaded = models.host_model("GPEN-small-256 (bundled)", "fp32", may_download=False)
+    assert (loaded.name, loaded.network.config.size) == ("GPEN-small-256 (bundled)", 256)
+    assert loaded.notice == read_notice(RESTORER)
+
+
+def test_the_loader_runs_again_when_auto_would_take_another_file(folders, loader, tmp_path):
+    def fingerprint(name: str = "auto") -> object:
+        folders.filename_list_cache.clear()  # as after the page has been refreshed
+        return loader.fingerprint_inputs(name, "auto", True)
+
+    empty, bundled = fingerprint(), fingerprint("GPEN-small-256 (bundled)")
+    assert empty == fingerprint() == bundled
+    path = write(tmp_path / "gpen" / "GPEN-b-512.safetensors", 512)
+    one = fingerprint()
+    assert one != empty
+    write(tmp_path / "gpen" / "GPEN-Colorization-512.safetensors", 512)
+    assert fingerprint() == one
+    os.utime(path, (1, 1))
+    changed = fingerprint()
+    assert changed != one
+    assert fingerprint(path.name) != fingerprint("GPEN-BFR-2048.onnx")
+    path.unlink()
+    assert fingerprint() == empty
+    assert fingerprint("GPEN-small-256 (bundled)") == bundled
+
+
 def test_the_download_widget_is_last_optional_and_off_where_downloads_are(
-    folders, models, pack, monkeypatch
+    folders, loader, monkeypatch
 ):
     monkeypatch.delenv("GPEN_DOWNLOAD")
-    models.register_model_folders()
-    loader = sys.modules[f"{pack.__name__}.nodes.load_model"].GpenLoadModel
     widget = loader.define_schema().inputs[-1]
     assert (widget.id, widget.optional, widget.default) == ("download", True, True)
     monkeypatch.setenv("GPEN_DOWNLOAD", "0")
