@@ -19,7 +19,7 @@ from torch import nn
 from ..gpen_core import FaceDetector, load_detector, load_model
 from ..gpen_core.blending.parsing import FaceParser, load_parser
 from ..gpen_core.bundled import DETECTOR, RESTORER
-from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES, read_notice
+from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES
 from ..gpen_core.checkpoints.download import MIRROR_VARIABLE, download
 from ..gpen_core.checkpoints.registry import (
     BEST_DETECTOR,
@@ -32,6 +32,7 @@ from ..gpen_core.checkpoints.registry import (
 from ..gpen_core.checkpoints.restorers import (
     BUNDLED_NAME,
     CHECKPOINT_FOLDERS,
+    LoadedRestorer,
     load_largest,
     rank_restorers,
 )
@@ -55,6 +56,9 @@ DOWNLOADED_EVENT = "gpen.downloaded"
 """Tells the web page that a file has come."""
 
 _PROGRESS_INTERVAL_S = 0.25
+_BEYOND_BUNDLED = (
+    "For more, choose a GPEN-BFR model in Load GPEN Model: it is downloaded when you press Run."
+)
 
 
 def register_model_folders() -> None:
@@ -212,16 +216,18 @@ def host_model(name: str, dtype_choice: str, may_download: bool) -> HostedModel:
     dtype = choose_dtype(dtype_choice, device)
     if name == AUTO:
         loaded = load_largest(files_behind(AUTO), dtype=dtype)
-        name, network, notice = loaded.name, loaded.network, loaded.notice
-        show_text_in_running_node(f"auto took {name}. {notice}".strip())
     else:
         path = checkpoint_path(name, may_download)
         with _locating(path):
-            network = load_model(path, dtype=dtype)
-        notice = read_notice(path)
-        if notice:
-            show_text_in_running_node(notice)
-    return HostedModel(name, notice, ModelPatcher(network, device, mm.unet_offload_device()))
+            loaded = LoadedRestorer(load_model(path, dtype=dtype), path)
+    notice = loaded.notice
+    if loaded.path == RESTORER:
+        notice = f"{notice} {_BEYOND_BUNDLED}".strip()
+    taken = f"auto took {loaded.name}. " if name == AUTO else ""
+    if taken or notice:
+        show_text_in_running_node(f"{taken}{notice}".strip())
+    patcher = ModelPatcher(loaded.network, device, mm.unet_offload_device())
+    return HostedModel(loaded.name, notice, patcher)
 
 
 @lru_cache(maxsize=4)

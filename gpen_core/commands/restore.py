@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..bundled import RESTORER
 from ..checkpoints.checkpoint import load_model
 from ..checkpoints.restorers import LoadedRestorer, load_largest
 from ..errors import GpenError
@@ -52,7 +53,9 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     if not options.quiet:
-        print(f"Restoring with {loaded.name}. {loaded.notice}".strip(), file=sys.stderr)
+        beyond = "gpen download gets the published ones." if loaded.path == RESTORER else ""
+        about = filter(None, (f"Restoring with {loaded.name}.", loaded.notice, beyond))
+        print(*about, file=sys.stderr)
     work = partial(_restore, restorer=restorer, encoding=encoding, smoothing=options.smoothing)
     return run_batch(
         plan,

@@ -54,11 +54,12 @@ def test_the_menu_marks_what_is_absent_and_the_value_is_the_plain_name(page, req
         entries = page.locator(".litemenu-entry")
     entries.first.wait_for()
     shown = [text.strip() for text in entries.all_inner_texts()]
-    assert shown[0] == "gpen_bfr_512.onnx"
-    assert shown[1] == "GPEN-BFR-2048.onnx (download)"
+    assert shown[:2] == ["auto", "GPEN-small-256 (bundled)"]
+    assert shown[2] == "gpen_bfr_512.onnx"
+    assert shown[3] == "GPEN-BFR-2048.onnx (download)"
     assert "GPEN-BFR-512.onnx (download, 284 MB)" in shown
     assert shown[-1] == "GPEN-BFR-512.pth (not on disk)"
-    assert len(shown) == len(GPEN_MODELS)
+    assert len(shown) == 2 + len(GPEN_MODELS)
     entries.filter(has_text="GPEN-BFR-512.onnx").click()
     page.wait_for_function(f"() => ({VALUE})() === 'GPEN-BFR-512.onnx'")
 

@@ -141,5 +141,5 @@ def test_load_model_without_a_path_loads_the_bundled_network():
 def test_the_bundled_file_is_small_and_says_what_it_is():
     assert RESTORER.stat().st_size < 10_000_000
     notice = read_notice(RESTORER)
-    for word in ("small", "mild", "not the published"):
+    for word in ("small", "mild damage", "not one of the published"):
         assert word in notice

@@ -13,6 +13,7 @@ import torch
 from comfy_server import ComfyServer
 from comfy_workflow import nodes_of_type, ui_to_api
 from gpen_core.checkpoints.registry import DETECTOR_MODELS, find_known
+from gpen_core.checkpoints.restorers import BUNDLED_NAME
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict
 from support.file_server import file_server, stalled
@@ -92,6 +93,11 @@ def options(comfy) -> tuple[list[str], dict[str, str]]:
     return spec["options"], spec["gpen_absent"]
 
 
+def texts(result) -> str:
+    """All that nodes showed of themselves while they ran."""
+    return "\n".join(data["text"] for data in result.of_type("progress_text"))
+
+
 def error_message(comfy, prompt: dict) -> str:
     result = comfy.wait(comfy.queue(prompt))
     assert result.status == "error"
@@ -108,16 +114,34 @@ def test_an_absent_model_that_is_chosen_is_downloaded_loaded_and_used(
     assert files_in(models) == [f"facerestore_models/{UNPINNED.filename}"]
     bars = [p for p in result.of_type("progress") if p["node"] == "model"]
     assert bars[-1]["value"] == bars[-1]["max"] == len(checkpoint)
-    texts = [data["text"] for data in result.of_type("progress_text")]
-    assert any(text.startswith(f"Downloading {UNPINNED.filename}: ") for text in texts)
-    assert f"Downloaded {UNPINNED.filename}." in texts
+    shown = texts(result)
+    assert f"Downloading {UNPINNED.filename}: " in shown
+    assert f"Downloaded {UNPINNED.filename}." in shown
     # The same value is in the list as before, on disk now; nothing is fetched again.
     names_after, notes_after = options(comfy)
     assert sorted(names_after) == sorted(names)
-    assert names_after[0] == UNPINNED.filename
+    assert names_after[2] == UNPINNED.filename
     assert UNPINNED.filename not in notes_after
     assert comfy.run(restore_crops(UNPINNED.filename, download=True)).status == "success"
     assert len(site.requests) == 1
+
+
+def test_auto_downloads_nothing_and_takes_the_bundled_network(comfy, site, models):
+    shown = texts(comfy.run(restore_crops("auto", download=True)))
+    assert f"auto took {BUNDLED_NAME}. " in shown
+    assert f"with {BUNDLED_NAME} at 256 px" in shown
+    assert (site.requests, files_in(models)) == ([], [])
+
+
+def test_auto_takes_a_file_that_has_come_since_the_last_run(comfy, models, checkpoint):
+    prompt = restore_crops("auto", dtype="fp32")
+    assert BUNDLED_NAME in texts(comfy.run(prompt))
+    path = models / "gpen" / "GPEN-mine-256.pth"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(checkpoint)
+    shown = texts(comfy.run(prompt))
+    assert f"auto took {path.name}." in shown
+    assert f"with {path.name} at 256 px" in shown
 
 
 def test_a_prompt_from_before_the_widget_still_runs(comfy):
