@@ -1,5 +1,6 @@
-# Development commands. Variables: PYTHON (makes .venv), ARGS (for pytest, bench, quality), PHOTO (for the demo),
-# COMFYUI_DIR (use this ComfyUI), GPEN_MODELS_DIR (a ComfyUI models folder), GPEN_TEST_DATA.
+# Development commands. Variables: PYTHON (makes .venv), ARGS (for pytest, bench, quality), PHOTO, DAMAGE and
+# MODEL (for the demo), COMFYUI_DIR (use this ComfyUI), GPEN_MODELS_DIR (a ComfyUI models folder),
+# GPEN_TEST_DATA.
 
 PYTHON ?= python3
 VENV := .venv/bin
@@ -14,8 +15,9 @@ help: ## list the commands
 setup: ## create .venv and .host, or bring them up to date
 	@$(PYTHON) tools/environment.py --tests
 
-demo: setup ## restore faces of a sample photo, or of PHOTO=file, in a real ComfyUI
-	@$(VENV)/python tools/demo.py $(if $(PHOTO),"$(PHOTO)")
+demo: setup ## restore the faces of a damaged sample photo, or of PHOTO=file, in a real ComfyUI
+	@$(VENV)/python tools/demo.py $(if $(PHOTO),"$(PHOTO)") $(if $(MODEL),--model "$(MODEL)") \
+		$(if $(DAMAGE),$(if $(filter 0,$(DAMAGE)),--no-damage,--damage))
 
 screenshots: setup ## write pictures of all workflows and views into docs/images/, with Chromium
 	@$(VENV)/python tools/screenshots.py

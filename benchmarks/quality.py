@@ -29,7 +29,7 @@ from torch import Tensor
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import gpen_core
-from gpen_core.bundled import DETECTOR
+from gpen_core.bundled import RESTORER
 from gpen_core.checkpoints.registry import GPEN_MODELS
 from gpen_core.commands.devices import AUTO, DEVICES, choose_device
 from gpen_core.degradation import DEGRADE_PRESETS, degrade
@@ -39,7 +39,6 @@ from training import evaluation
 from training.dataset import align_photos, hold_out, largest_face, list_photos, read_photo
 from whole_photos import Flicker, PhotoFigures, measure_flicker, measure_photos
 
-RESTORER = DETECTOR.with_name("GPEN-small-256.safetensors")
 FOLDERS = ("", "gpen", "facerestore_models")
 """In a models folder, where checkpoints lie."""
 ON_A_SHEET = 16
@@ -103,7 +102,7 @@ def _options() -> argparse.Namespace:
 
 def _find(options: argparse.Namespace) -> dict[str, Path]:
     """The checkpoints to measure, by name."""
-    found = [RESTORER] if RESTORER.is_file() else []
+    found = [RESTORER]
     if options.models is not None:
         names = [model.filename for model in GPEN_MODELS]
         paths = [Path(options.models) / folder / name for name in names for folder in FOLDERS]

@@ -1,8 +1,7 @@
 """Write pictures of every workflow and of the nodes, for the README, the templates and the help.
 
-The workflows run in a real ComfyUI, seen by Chromium, with the tests' stand-ins for other packs.
-Without a GPEN checkpoint an identity checkpoint stands in, as in the demo: the nodes then say that
-nothing was restored. Pictures of the views need none: they compare a photo with a blurred copy.
+The workflows run in a real ComfyUI, seen by Chromium, with the tests' stand-ins for other packs and
+no model but the bundled ones, on the damaged photo of the demo.
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ import json
 import sys
 import tempfile
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageOps
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import FloatRect
 
 from comfy_browser import ComfyBrowser, ComfyPage
 from comfy_client import ComfyServerError
 from comfy_server import PACK_NAME, ComfyServer
-from demo import ensure_checkpoint
 from environment import REPOSITORY, SetupError
-from model_files import models_folders, write_identity_checkpoint
 from preset_sheet import write_preset_sheet
+from sample import damage, sample_photo
 
 WORKFLOWS = REPOSITORY / "workflows"
 FOLDER = REPOSITORY / "docs" / "images"
@@ -54,6 +53,9 @@ SETTINGS = {
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # or small text is left out
 }
+NETWORK = "auto"
+"""The network of every picture; the workflows that name one would have to download it."""
+BYPASSED = 4  # LiteGraph's mode of a node that is off
 FILE_WIDGETS = {
     "LoadImage": "image",
     "GPEN_LoadModel": "model_name",
@@ -113,17 +115,13 @@ def take_pictures(names: Collection[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gpen-screenshots-") as temporary:
         folder = Path(temporary)
-        checkpoint = ensure_checkpoint()
-        stand_in = [] if checkpoint is not None else [folder]
-        checkpoint = checkpoint or write_identity_checkpoint(folder)
-        print(f"Checkpoint: {checkpoint.name}. Starting ComfyUI ...", flush=True)
-        models = [*stand_in, *models_folders()]
-        with ComfyServer(models=models, packs=PACKS) as server, ComfyBrowser() as browser:
+        print("Starting ComfyUI ...", flush=True)
+        with ComfyServer(packs=PACKS) as server, ComfyBrowser() as browser:
             server.set_settings(SETTINGS)
             page = browser.open(server, size=WINDOW_SIZE)
             for file in sorted(WORKFLOWS.glob("*.json")):
                 if not names or file.stem in names:
-                    _picture_workflow(page, server, file, checkpoint.name, folder)
+                    _picture_workflow(page, server, file, folder)
             if names:
                 return
             write_preset_sheet(server, _face(), HELP_FOLDER / "degrade.jpg")
@@ -131,26 +129,24 @@ def take_pictures(names: Collection[str] = ()) -> None:
             page.evaluate(FORGET)
             page.close()
             page = browser.open(server, size=WINDOW_SIZE)
-            _picture_help(page, server, checkpoint.name)
+            _picture_help(page, server)
             page.close()
             page = browser.open(server, vue_nodes=True, size=WINDOW_SIZE)
             _picture_views(page, server)
 
 
-def _picture_workflow(
-    page: ComfyPage, server: ComfyServer, file: Path, checkpoint: str, folder: Path
-) -> None:
+def _picture_workflow(page: ComfyPage, server: ComfyServer, file: Path, folder: Path) -> None:
     """Open a workflow with a sample in place of what it loads, run it and take its picture."""
     workflow = json.loads(file.read_text("utf-8"))
     clip = server.upload_image(_write_clip(folder / "clip.mp4"))
-    photo = server.upload_image(_photo(), "photo.png")
-    face = server.upload_image(np.ascontiguousarray(_photo()[:, ::-1]), "face.png")
+    photo = server.upload_image(_damaged_photo(), "photo.png")
+    face = server.upload_image(np.ascontiguousarray(_damaged_photo()[:, ::-1]), "face.png")
     page.load_workflow(workflow)
     for node in workflow["nodes"]:
         widget = FILE_WIDGETS.get(node["type"])
-        if widget is None:
+        if widget is None or node.get("mode") == BYPASSED:
             continue
-        samples = {"image": photo, "model_name": checkpoint, "file": clip, "video": clip}
+        samples = {"image": photo, "model_name": NETWORK, "file": clip, "video": clip}
         if node.get("title") == "The face to put in":
             samples["image"] = face
         page.evaluate(_SET, [node["id"], widget, samples[widget]])
@@ -172,9 +168,9 @@ def _picture_workflow(
     _write(file.with_suffix(".jpg"), _shoot(page, shown), THUMBNAIL_WIDTH_PX)
 
 
-def _picture_help(page: ComfyPage, server: ComfyServer, checkpoint: str) -> None:
+def _picture_help(page: ComfyPage, server: ComfyServer) -> None:
     """Take a picture of every node for its help page."""
-    page.build(_help_prompt(server, checkpoint))
+    page.build(_help_prompt(server))
     page.evaluate(_LAY_OUT)
     page.run()
     for node in (3, 4, 5, 7, 14):
@@ -186,7 +182,7 @@ def _picture_help(page: ComfyPage, server: ComfyServer, checkpoint: str) -> None
 
 def _picture_views(page: ComfyPage, server: ComfyServer) -> None:
     """Take pictures of the views in Vue nodes."""
-    page.build({key: node for key, node in _help_prompt(server, "").items() if int(key) <= 5})
+    page.build({key: node for key, node in _help_prompt(server).items() if int(key) <= 7})
     page.evaluate("() => { for (const n of window.app.graph.nodes) n.setSize([420, 600]); }")
     page.run()
     for node, name in ((3, "detect_faces"), (4, "face_picker"), (5, "before_after")):
@@ -196,23 +192,19 @@ def _picture_views(page: ComfyPage, server: ComfyServer) -> None:
         _write(FOLDER / f"{name}.jpg", shot)
 
 
-def _help_prompt(server: ComfyServer, checkpoint: str) -> dict[str, dict[str, Any]]:
-    """A graph in API format with every node of the pack; 1 and 2 load a photo, blurred and not."""
-    photo = Image.fromarray(_photo())
-    blurred = photo.filter(ImageFilter.GaussianBlur(3))
-    names = [
-        server.upload_image(np.asarray(image), name)
-        for image, name in ((blurred, "blurred.png"), (photo, "photo.png"))
-    ]
+def _help_prompt(server: ComfyServer) -> dict[str, dict[str, Any]]:
+    """A graph in API format with every node of the pack; 1 loads a photo, 2 the damaged one."""
+    photos = {"photo.png": sample_photo(), "damaged.png": _damaged_photo()}
+    names = [server.upload_image(pixels, name) for name, pixels in photos.items()]
     faces = {"image": ["2", 0], "faces": ["4", 0]}
-    swap = {"original": ["1", 0], "swapped": ["2", 0], "model": ["6", 0]}
+    swap = {"original": ["2", 0], "swapped": ["1", 0], "model": ["6", 0]}
     nodes: list[tuple[str, dict[str, Any]]] = [
         ("LoadImage", {"image": names[0]}),
         ("LoadImage", {"image": names[1]}),
         ("GPEN_DetectFaces", {"image": ["2", 0]}),
         ("GPEN_SelectFaces", {"faces": ["3", 0], "indices": "0"}),
-        ("GPEN_Compare", {"before": ["1", 0], "after": ["2", 0], "faces": ["4", 0]}),
-        ("GPEN_LoadModel", {"model_name": checkpoint}),
+        ("GPEN_Compare", {"before": ["2", 0], "after": ["7", 0], "faces": ["4", 0]}),
+        ("GPEN_LoadModel", {"model_name": NETWORK}),
         ("GPEN_RestoreFaces", {"model": ["6", 0], "image": ["2", 0]}),
         ("GPEN_CropFaces", faces),
         ("GPEN_RestoreCrops", {"model": ["6", 0], "crops": ["8", 0]}),
@@ -231,20 +223,20 @@ def _help_prompt(server: ComfyServer, checkpoint: str) -> dict[str, dict[str, An
     }
 
 
-def _photo() -> np.ndarray:
-    from skimage.data import astronaut
-
-    return np.asarray(astronaut())  # type: ignore[no-untyped-call]
+@cache
+def _damaged_photo() -> np.ndarray:
+    return damage(sample_photo())
 
 
 def _face() -> Image.Image:
     left, top, side = FACE
-    return Image.fromarray(_photo()).crop((left, top, left + side, top + side)).resize((512, 512))
+    photo = Image.fromarray(sample_photo())
+    return photo.crop((left, top, left + side, top + side)).resize((512, 512))
 
 
 def _write_clip(file: Path) -> Path:
     """A short clip: a window that moves over the photo."""
-    photo = _photo()
+    photo = _damaged_photo()
     with av.open(str(file), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 448, 448, "yuv420p"

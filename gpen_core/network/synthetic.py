@@ -1,6 +1,7 @@
 """Checkpoints that nobody trained: random ones, and one that makes the network return its input.
 
-They exercise the code where real weights cannot be had. Neither restores anything.
+They exercise the code where the weights do not matter; training starts from the second. Neither
+restores anything.
 """
 
 from __future__ import annotations
@@ -10,11 +11,6 @@ from torch import Tensor
 
 from .config import GpenConfig, expected_shapes
 from .layers import ACTIVATION_GAIN, published_fir_kernel
-
-IDENTITY_NOTICE = (
-    "Identity checkpoint for tests and demonstrations: the network returns its input. "
-    "It restores nothing."
-)
 
 # Added to the input on its way through the leaky ReLUs. Input beyond [-1, 1] that antialiased
 # resampling may overshoot to stays positive too.

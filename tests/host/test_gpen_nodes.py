@@ -7,9 +7,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from gpen_core.network.synthetic import IDENTITY_NOTICE
 from support.crowd import crowd
 from support.defaulting_server import DefaultingServer
+from support.networks import IDENTITY_NOTICE
 
 pytestmark = pytest.mark.host
 

@@ -20,8 +20,9 @@ from gpen_core.commands import restore
 from gpen_core.commands.restore_arguments import BLEND_HELP, add_arguments, find_detector
 from gpen_core.media import Restorer, VideoCodec
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict
+from gpen_core.network.synthetic import identity_state_dict
 from support.media import KnownFaces, picture_samples, png_file, read_frames, write_video
+from support.networks import IDENTITY_NOTICE
 from support.stand_in_gpu import stand_in_gpu
 
 REPOSITORY = Path(__file__).resolve().parents[2]

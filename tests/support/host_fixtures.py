@@ -12,8 +12,9 @@ from environment import REPOSITORY
 from gpen_core.blending.parsing import FaceParser
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY, save_checkpoint
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import IDENTITY_NOTICE, identity_state_dict, random_state_dict
+from gpen_core.network.synthetic import identity_state_dict, random_state_dict
 from support.hostile import Bomb
+from support.networks import IDENTITY_NOTICE
 
 STAND_INS = Path(__file__).resolve().parent / "packs"
 

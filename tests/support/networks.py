@@ -12,6 +12,8 @@ from gpen_core.network.generator import GpenGenerator
 
 from .stand_in_gpu import DEVICE, stand_in_gpu
 
+IDENTITY_NOTICE = "Identity checkpoint for tests: the network returns its input."
+
 
 def random_crops(config: GpenConfig, n: int = 1, seed: int = 1) -> Tensor:
     """(N, 3, S, S) noise in [-1, 1]."""
