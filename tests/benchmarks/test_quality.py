@@ -77,7 +77,6 @@ def test_a_sheet_has_a_row_of_pictures_under_each_label(tmp_path):
 
 
 def test_the_script_writes_a_table_and_sheets_for_each_network(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(quality, "RESTORER", tmp_path / "absent.safetensors")
     monkeypatch.delenv("GPEN_MODELS_DIR", raising=False)
     save_checkpoint(IDENTITY, tmp_path / "mine.safetensors")
     arguments = ["--model", str(tmp_path / "mine.safetensors"), "--device", "cpu"]
@@ -90,7 +89,8 @@ def test_the_script_writes_a_table_and_sheets_for_each_network(tmp_path, monkeyp
         torch.set_grad_enabled(grad_was_on)
     printed = capsys.readouterr().out
     text = (tmp_path / "out" / "quality.md").read_text("utf-8")
-    for row in ("damaged, bicubic", "mine", "webcam | damaged", "webcam | mine"):
+    rows = ("damaged, bicubic", "GPEN-small-256", "mine")
+    for row in (*rows, "webcam | damaged", "webcam | GPEN-small-256", "webcam | mine"):
         (line,) = re.findall(rf"^\| {re.escape(row)} \|.*$", text, re.MULTILINE)
         assert line in printed
         assert line.count("|") in (10, 15)
