@@ -56,9 +56,7 @@ DOWNLOADED_EVENT = "gpen.downloaded"
 """Tells the web page that a file has come."""
 
 _PROGRESS_INTERVAL_S = 0.25
-_BEYOND_BUNDLED = (
-    "For more, choose a GPEN-BFR model in Load GPEN Model: it is downloaded when you press Run."
-)
+_BEYOND_BUNDLED = "Load GPEN Model downloads the one you choose when you press Run."
 
 
 def register_model_folders() -> None:

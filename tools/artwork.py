@@ -1,18 +1,30 @@
-"""Draw the pack's icon and banner into ``docs/images/``: a face, half coarse and half sharp."""
+"""Make the pack's icon and banner in ``docs/images/``: a face, half as it was and half restored.
+
+That of the icon is drawn; that of the banner is the sample's, restored by the bundled network.
+"""
 
 from __future__ import annotations
 
 import sys
 
 from PIL import Image, ImageDraw, ImageFont
+from torchvision.transforms.functional import to_pil_image
 
 from environment import REPOSITORY
+from sample import damage, sample_photo, to_images
+
+sys.path.append(str(REPOSITORY))  # appended, so that the pack's nodes/ shadows nothing
+
+from gpen_core import detect_faces, load_detector, load_model, restore_faces
+from gpen_core.bundled import RESTORER
 
 FOLDER = REPOSITORY / "docs" / "images"
 ICON_SIZE = 400  # at most, in the Comfy Registry
 BANNER_SIZE = (1260, 540)  # 21:9
 OVERSAMPLING = 4
 N_BLOCKS = 14
+FACE = (112, 8, 324, 220)
+"""Left, top, right and bottom, in pixels of the sample."""
 
 BACKGROUND = (24, 28, 38)
 GLOW = (42, 52, 74)
@@ -34,7 +46,7 @@ def main() -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, picture in (("icon", draw_icon()), ("banner", draw_banner())):
         file = FOLDER / f"{name}.png"
-        picture.quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
+        picture.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
         print(f"{file.relative_to(REPOSITORY)} ({file.stat().st_size // 1024} KB)")
     return 0
 
@@ -49,10 +61,18 @@ def draw_icon() -> Image.Image:
 
 
 def draw_banner() -> Image.Image:
-    """The face beside the name of the pack."""
+    """The sample's face beside the name of the pack."""
     width, height = BANNER_SIZE
     banner = Image.new("RGB", BANNER_SIZE, BACKGROUND)
-    banner.paste(half_restored(height), (width - height, 0))
+    photo = sample_photo()
+    damaged = to_images(damage(photo))
+    faces = detect_faces(to_images(photo), load_detector())
+    restored = restore_faces(damaged, load_model(RESTORER), faces).images
+    halves = [
+        to_pil_image(images[0]).resize((height, height), Image.Resampling.BICUBIC, FACE)
+        for images in (damaged, restored)
+    ]
+    banner.paste(_join(*halves), (width - height, 0))
     draw = ImageDraw.Draw(banner)
     draw.text((70, 178), "GPEN Face Restore", TEXT, ImageFont.load_default(68))
     draw.text((74, 276), "Every face of every frame,", FAINT, ImageFont.load_default(36))
@@ -61,13 +81,18 @@ def draw_banner() -> Image.Image:
 
 
 def half_restored(size: int) -> Image.Image:
-    """The face: its left half in blocks, its right half as drawn."""
+    """The drawn face: its left half in blocks, its right half as drawn."""
     sharp = draw_face(size * OVERSAMPLING).resize((size, size), Image.Resampling.LANCZOS)
     coarse = sharp.resize((N_BLOCKS, N_BLOCKS), Image.Resampling.BOX)
-    coarse = coarse.resize((size, size), Image.Resampling.NEAREST)
+    return _join(coarse.resize((size, size), Image.Resampling.NEAREST), sharp)
+
+
+def _join(before: Image.Image, after: Image.Image) -> Image.Image:
+    """The left half of a square and the right half of another, with a slider between."""
+    joined, size = after.copy(), after.width
     middle = size // 2
-    sharp.paste(coarse.crop((0, 0, middle, size)), (0, 0))
-    draw = ImageDraw.Draw(sharp)
+    joined.paste(before.crop((0, 0, middle, size)), (0, 0))
+    draw = ImageDraw.Draw(joined)
     draw.line((middle, 0, middle, size), LINE, max(2, size // 90))
     radius = size // 26
     at = (middle, size - size // 9)
@@ -79,7 +104,7 @@ def half_restored(size: int) -> Image.Image:
             ((tip, at[1]), (inner, at[1] - radius * 0.42), (inner, at[1] + radius * 0.42)),
             BACKGROUND,
         )
-    return sharp
+    return joined
 
 
 def draw_face(size: int) -> Image.Image:

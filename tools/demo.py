@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from comfy_client import ComfyServerError
+from comfy_client import ComfyClient, ComfyServerError
 from comfy_server import ComfyServer
 from comfy_workflow import WorkflowError, nodes_of_type, ui_to_api
 from contact_sheet import contact_sheet
@@ -97,21 +97,75 @@ def run_demo(
     given = damage(original) if is_damaged else original
     print("Starting ComfyUI ...", flush=True)
     with ThreadPoolExecutor(1) as pool:  # the start is mostly waiting
-        finding = pool.submit(lambda: detect_faces(to_images(original), load_detector()))
+        finding = pool.submit(find_faces, original)
         restored = _restore(given, model)
     faces = finding.result()
 
     pictures = {"original": original, "damaged": given, "restored": restored}
-    figures = {}
-    if is_damaged:
-        figures = {name: _measure(original, pictures[name], faces) for name in list(pictures)[1:]}
-    else:
+    if not is_damaged:
         del pictures["damaged"]
-    labels = [name + _describe(figures.get(name)) for name in pictures]
-    pictures["side_by_side"] = contact_sheet(list(pictures.values()), labels, faces.boxes.tolist())
-    print("\n".join(label for label in labels if ":" in label))
-    _write(OUTPUT_FOLDER, pictures)
+    figures = measure(pictures, faces) if is_damaged else {}
+    for name, found in figures.items():
+        print(f"{name}: {_describe(found)}")
+    _write(OUTPUT_FOLDER, {**pictures, "side_by_side": side_by_side(pictures, faces, figures)})
     return figures
+
+
+def find_faces(pixels: np.ndarray) -> Faces:
+    """The faces in (H, W, 3) uint8 pixels, found by the bundled detector."""
+    return detect_faces(to_images(pixels), load_detector())
+
+
+def restore(server: ComfyClient, pixels: np.ndarray, model: str | None = None) -> np.ndarray:
+    """What the bundled workflow makes of a photo; prints what the node says of it.
+
+    Args:
+        server: With the pack in it.
+        pixels: (H, W, 3) uint8.
+        model: Name of a checkpoint. None: what the workflow takes.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    prompt = ui_to_api(json.loads(WORKFLOW.read_text("utf-8")), server.object_info())
+    (load_image,) = nodes_of_type(prompt, "LoadImage")
+    (load_model,) = nodes_of_type(prompt, "GPEN_LoadModel")
+    (restore_faces,) = nodes_of_type(prompt, "GPEN_RestoreFaces")
+    (save_image,) = nodes_of_type(prompt, "SaveImage")
+    prompt[load_image]["inputs"]["image"] = server.upload_image(pixels)
+    if model is not None:
+        prompt[load_model]["inputs"]["model_name"] = model
+    result = server.run(prompt, RUN_TIMEOUT_S)
+    print(*result.texts(restore_faces))
+    return server.read_image(result.images(save_image)[0])
+
+
+def measure(pictures: Mapping[str, np.ndarray], faces: Faces) -> dict[str, Similarity]:
+    """How like the first picture the others are, inside the faces if there are any.
+
+    Args:
+        pictures: (H, W, 3) uint8, all of one size.
+        faces: Those of the first.
+    """
+    (_, original), *others = pictures.items()
+    masks = box_masks(faces, 1, original.shape[:2])
+    figures = {}
+    for name, pixels in others:
+        found = compare_images(to_images(original), to_images(pixels), masks)
+        figures[name] = found.region or found.whole
+    return figures
+
+
+def side_by_side(
+    pictures: Mapping[str, np.ndarray], faces: Faces, figures: Mapping[str, Similarity]
+) -> np.ndarray:
+    """A contact sheet of the pictures under their names and figures, (H', W', 3) uint8."""
+    where = " in the face" if len(faces.boxes) else ""
+    labels = [
+        f"{name}: {_describe(figures[name])}{where}" if name in figures else name
+        for name in pictures
+    ]
+    return contact_sheet(list(pictures.values()), labels, faces.boxes.tolist())
 
 
 def _read_photo(photo: Path | None) -> np.ndarray:
@@ -125,33 +179,15 @@ def _read_photo(photo: Path | None) -> np.ndarray:
 
 
 def _restore(pixels: np.ndarray, model: str | None) -> np.ndarray:
-    """What the workflow makes of a photo; prints what the node says of it."""
-    workflow = json.loads(WORKFLOW.read_text("utf-8"))
+    """Restore a photo in a ComfyUI that ends with it."""
     arguments = () if torch.cuda.is_available() else ("--cpu",)
     variables = {"GPEN_DOWNLOAD": "0"}  # what is wanted is on disk by now
     with ComfyServer(models=models_folders(), arguments=arguments, variables=variables) as server:
-        prompt = ui_to_api(workflow, server.object_info())
-        (load_image,) = nodes_of_type(prompt, "LoadImage")
-        (load_model,) = nodes_of_type(prompt, "GPEN_LoadModel")
-        (restore,) = nodes_of_type(prompt, "GPEN_RestoreFaces")
-        (save_image,) = nodes_of_type(prompt, "SaveImage")
-        prompt[load_image]["inputs"]["image"] = server.upload_image(pixels)
-        if model is not None:
-            prompt[load_model]["inputs"]["model_name"] = model
-        result = server.run(prompt, RUN_TIMEOUT_S)
-        print(*result.texts(restore))
-        return server.read_image(result.images(save_image)[0])
+        return restore(server, pixels, model)
 
 
-def _measure(original: np.ndarray, pixels: np.ndarray, faces: Faces) -> Similarity:
-    """How like the original a picture is, inside the faces if there are any."""
-    before, after = to_images(original), to_images(pixels)
-    found = compare_images(before, after, box_masks(faces, 1, original.shape[:2]))
-    return found.region or found.whole
-
-
-def _describe(figures: Similarity | None) -> str:
-    return f": {figures.psnr:.1f} dB, SSIM {figures.ssim:.3f}" if figures else ""
+def _describe(figures: Similarity) -> str:
+    return f"{figures.psnr:.1f} dB, SSIM {figures.ssim:.3f}"
 
 
 def _write(folder: Path, pictures: Mapping[str, np.ndarray]) -> None:

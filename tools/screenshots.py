@@ -25,6 +25,7 @@ from playwright.sync_api import FloatRect
 from comfy_browser import ComfyBrowser, ComfyPage
 from comfy_client import ComfyServerError
 from comfy_server import PACK_NAME, ComfyServer
+from demo import find_faces, measure, restore, side_by_side
 from environment import REPOSITORY, SetupError
 from preset_sheet import write_preset_sheet
 from sample import damage, sample_photo
@@ -44,11 +45,13 @@ LARGE_GRAPH_PX = 2400
 MARGIN_PX = 14.0
 PICTURE_WIDTH_PX = 1660
 THUMBNAIL_WIDTH_PX = 720
+SHEET_WIDTH_PX = 1280
 JPEG_QUALITY = 82
 VIDEO_FRAMES = 6
 FACE = (118, 4, 230)
 """Left, top and side, in pixels of the photo."""
 SETTINGS = {
+    "Comfy.Graph.CanvasInfo": False,
     "Comfy.Graph.CanvasMenu": False,
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # or small text is left out
@@ -69,13 +72,9 @@ FORGET = """() => fetch("/free", {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ free_memory: true }),
 })"""
-VIEWS = {
-    "GPEN_BlendSwap",
-    "GPEN_Compare",
-    "GPEN_DetectFaces",
-    "GPEN_RestoreFaces",
-    "GPEN_SelectFaces",
-}
+SLIDERS = {"GPEN_BlendSwap", "GPEN_Compare", "GPEN_RestoreFaces"}
+"""Nodes whose view shows before and after; they are pictured with the face close up."""
+VIEWS = SLIDERS | {"GPEN_DetectFaces", "GPEN_SelectFaces"}
 THUMBNAIL_NODES = {"gallery": {"What is where", "The sheet"}}
 """Titles of what a thumbnail shows; of other workflows it shows everything but the notes."""
 
@@ -124,6 +123,7 @@ def take_pictures(names: Collection[str] = ()) -> None:
                     _picture_workflow(page, server, file, folder)
             if names:
                 return
+            _write_restored(server)
             write_preset_sheet(server, _face(), HELP_FOLDER / "degrade.jpg")
             # What comes from the cache sends no pictures, and the page keeps those of other nodes.
             page.evaluate(FORGET)
@@ -133,6 +133,15 @@ def take_pictures(names: Collection[str] = ()) -> None:
             page.close()
             page = browser.open(server, vue_nodes=True, size=WINDOW_SIZE)
             _picture_views(page, server)
+
+
+def _write_restored(server: ComfyServer) -> None:
+    """Write what the demo shows: the photo, damaged and restored."""
+    photo, damaged = sample_photo(), _damaged_photo()
+    pictures = {"original": photo, "damaged": damaged, "restored": restore(server, damaged)}
+    faces = find_faces(photo)
+    sheet = Image.fromarray(side_by_side(pictures, faces, measure(pictures, faces)))
+    _save(FOLDER / "restored.jpg", sheet, SHEET_WIDTH_PX)
 
 
 def _picture_workflow(page: ComfyPage, server: ComfyServer, file: Path, folder: Path) -> None:
@@ -153,7 +162,7 @@ def _picture_workflow(page: ComfyPage, server: ComfyServer, file: Path, folder: 
     page.run()
     for node in workflow["nodes"]:
         if node["type"] in VIEWS:
-            page.show(node["id"])  # so that its pictures are loaded
+            _show(page, node["id"], node["type"])
     is_large = page.evaluate(_WIDTH) > LARGE_GRAPH_PX
     width, height = LARGE_WINDOW_SIZE if is_large else WINDOW_SIZE
     page.page.set_viewport_size({"width": width, "height": height})
@@ -170,11 +179,13 @@ def _picture_workflow(page: ComfyPage, server: ComfyServer, file: Path, folder: 
 
 def _picture_help(page: ComfyPage, server: ComfyServer) -> None:
     """Take a picture of every node for its help page."""
-    page.build(_help_prompt(server))
+    prompt = _help_prompt(server)
+    page.build(prompt)
     page.evaluate(_LAY_OUT)
     page.run()
-    for node in (3, 4, 5, 7, 14):
-        page.show(node)
+    for key, node in prompt.items():
+        if node["class_type"] in VIEWS:
+            _show(page, int(key), node["class_type"])
     for name, nodes in HELP_PICTURES.items():
         shot = _shoot(page, [int(node) for node in nodes])
         _write(HELP_FOLDER / f"{name}.jpg", shot, 960)
@@ -182,11 +193,12 @@ def _picture_help(page: ComfyPage, server: ComfyServer) -> None:
 
 def _picture_views(page: ComfyPage, server: ComfyServer) -> None:
     """Take pictures of the views in Vue nodes."""
-    page.build({key: node for key, node in _help_prompt(server).items() if int(key) <= 7})
+    prompt = {key: node for key, node in _help_prompt(server).items() if int(key) <= 7}
+    page.build(prompt)
     page.evaluate("() => { for (const n of window.app.graph.nodes) n.setSize([420, 600]); }")
     page.run()
     for node, name in ((3, "detect_faces"), (4, "face_picker"), (5, "before_after")):
-        page.show(node)
+        _show(page, node, prompt[str(node)]["class_type"])
         page.page.wait_for_load_state("networkidle")
         shot = page.page.locator(f'[data-node-id="{node}"]').screenshot()
         _write(FOLDER / f"{name}.jpg", shot)
@@ -197,7 +209,8 @@ def _help_prompt(server: ComfyServer) -> dict[str, dict[str, Any]]:
     photos = {"photo.png": sample_photo(), "damaged.png": _damaged_photo()}
     names = [server.upload_image(pixels, name) for name, pixels in photos.items()]
     faces = {"image": ["2", 0], "faces": ["4", 0]}
-    swap = {"original": ["2", 0], "swapped": ["1", 0], "model": ["6", 0]}
+    swap = {"original": ["2", 0], "swapped": ["17", 0], "model": ["6", 0]}
+    source = {"input_image": ["2", 0], "source_image": ["1", 0]}
     nodes: list[tuple[str, dict[str, Any]]] = [
         ("LoadImage", {"image": names[0]}),
         ("LoadImage", {"image": names[1]}),
@@ -216,11 +229,23 @@ def _help_prompt(server: ComfyServer) -> dict[str, dict[str, Any]]:
         # They run only if something asks for their pictures.
         ("PreviewImage", {"images": ["7", 0]}),
         ("PreviewImage", {"images": ["14", 0]}),
+        ("ReActorFaceSwap", {**_defaults(server, "ReActorFaceSwap"), **source}),
     ]
     return {
         str(number): {"class_type": kind, "inputs": inputs}
         for number, (kind, inputs) in enumerate(nodes, start=1)
     }
+
+
+def _defaults(server: ComfyServer, node_type: str) -> dict[str, Any]:
+    """What the required widgets of a node are at."""
+    values = {}
+    for name, (kind, *options) in server.object_info(node_type)["input"]["required"].items():
+        if isinstance(kind, list):
+            values[name] = kind[0]
+        if options and "default" in options[0]:
+            values[name] = options[0]["default"]
+    return values
 
 
 @cache
@@ -247,10 +272,20 @@ def _write_clip(file: Path) -> Path:
     return file
 
 
+def _show(page: ComfyPage, node_id: int, node_type: str) -> None:
+    """Bring a node into the window, so that its pictures are loaded; a slider at the first face."""
+    view = page.show(node_id)
+    next_face = view.get_by_role("button", name="Next face")
+    if node_type in SLIDERS and next_face.count() and next_face.is_visible():
+        next_face.click()
+        page.settle()
+
+
 def _shoot(page: ComfyPage, node_ids: Collection[int] = ()) -> bytes:
     """A screenshot of nodes of the graph, all if none is named, with a margin around them."""
     box = page.fit(node_ids)
     page.page.wait_for_load_state("networkidle")
+    page.page.wait_for_function(_IS_COMPLETE)
     page.settle()
     clip = FloatRect(
         x=box["x"] - MARGIN_PX,
@@ -265,6 +300,10 @@ def _write(file: Path, screenshot: bytes, max_width: int | None = None) -> None:
     """Write a screenshot as JPEG, shrunk to a width in pixels if it is wider."""
     with Image.open(io.BytesIO(screenshot)) as picture:
         image = picture.convert("RGB")
+    _save(file, image, max_width)
+
+
+def _save(file: Path, image: Image.Image, max_width: int | None = None) -> None:
     if max_width is not None and image.width > max_width:
         image = ImageOps.contain(image, (max_width, image.height), Image.Resampling.LANCZOS)
     image.save(file, quality=JPEG_QUALITY, optimize=True)
@@ -283,11 +322,15 @@ _WIDTH = """() => {
         - Math.min(...nodes.map(node => node.pos[0]));
 }"""
 
+_IS_COMPLETE = """() => window.app.graph.nodes
+    .filter(node => /^(Save|Preview)Image$/.test(node.type) && node.mode === 0)
+    .every(node => node.imgs?.every(image => image.complete))"""
+
 _LAY_OUT = """() => {
     let x = 0;
     for (const node of window.app.graph.nodes) {
         const least = node.computeSize();
-        const view = node._gpenView ? 160 : 0;
+        const view = node._gpenView ? 160 : /LoadModel|RestoreCrops/.test(node.type) ? 90 : 0;
         node.setSize([380, /Preview/.test(node.type) ? 400 : least[1] + view]);
         node.pos = [x, 0];
         x += 440;
