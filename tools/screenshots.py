@@ -277,7 +277,7 @@ def _show(page: ComfyPage, node_id: int, node_type: str) -> None:
     view = page.show(node_id)
     next_face = view.get_by_role("button", name="Next face")
     if node_type in SLIDERS and next_face.count() and next_face.is_visible():
-        next_face.click()
+        next_face.dispatch_event("click")  # a real one would select the node
         page.settle()
 
 
@@ -285,7 +285,7 @@ def _shoot(page: ComfyPage, node_ids: Collection[int] = ()) -> bytes:
     """A screenshot of nodes of the graph, all if none is named, with a margin around them."""
     box = page.fit(node_ids)
     page.page.wait_for_load_state("networkidle")
-    page.page.wait_for_function(_IS_COMPLETE)
+    page.page.wait_for_function(_IS_COMPLETE, arg=list(node_ids))
     page.settle()
     clip = FloatRect(
         x=box["x"] - MARGIN_PX,
@@ -322,7 +322,8 @@ _WIDTH = """() => {
         - Math.min(...nodes.map(node => node.pos[0]));
 }"""
 
-_IS_COMPLETE = """() => window.app.graph.nodes
+_IS_COMPLETE = """ids => window.app.graph.nodes
+    .filter(node => !ids.length || ids.includes(node.id))
     .filter(node => /^(Save|Preview)Image$/.test(node.type) && node.mode === 0)
     .every(node => node.imgs?.every(image => image.complete))"""
 
