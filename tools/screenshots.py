@@ -277,7 +277,8 @@ def _show(page: ComfyPage, node_id: int, node_type: str) -> None:
     view = page.show(node_id)
     next_face = view.get_by_role("button", name="Next face")
     if node_type in SLIDERS and next_face.count() and next_face.is_visible():
-        next_face.dispatch_event("click")  # a real one would select the node
+        next_face.dispatch_event("click")
+        page.evaluate("() => window.app.canvas.deselectAll()")  # focus selected the node
         page.settle()
 
 
