@@ -180,7 +180,7 @@ def test_auto_loads_the_bundled_network_where_there_is_no_other(folders, models,
     loaded = models.host_model("auto", "fp32", may_download=True)
     assert loaded.name == "GPEN-small-256 (bundled)"
     assert loaded.notice.startswith(read_notice(RESTORER))
-    assert "choose a GPEN-BFR model" in loaded.notice
+    assert "GPEN-BFR-512 or a larger one. Load GPEN Model downloads" in loaded.notice
     assert texts == [f"auto took GPEN-small-256 (bundled). {loaded.notice}"]
 
 
