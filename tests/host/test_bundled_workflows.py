@@ -106,7 +106,7 @@ def test_the_loader_says_which_network_auto_took(comfy, damaged, clip):
     result = comfy.run(prompt)
     (text,) = (data["text"] for data in result.of_type("progress_text") if "took" in data["text"])
     assert text.startswith(f"auto took {BUNDLED_NAME}. {read_notice(RESTORER)}")
-    assert "choose a GPEN-BFR model in Load GPEN Model" in text
+    assert "Load GPEN Model downloads the one you choose" in text
 
 
 def test_the_2048_workflow_keeps_its_network_and_says_where_to_get_it(comfy, damaged, clip):
