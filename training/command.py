@@ -20,6 +20,24 @@ DESCRIPTION = """\
 Train a small GPEN network on a folder of photos, or go on training a GPEN checkpoint (--start).
 The same command goes on from where an earlier one was stopped, with Ctrl-C or otherwise.
 """
+EPILOG = """\
+Some hundred sharp photos will do. A picture takes about 0.3 CPU seconds on a recent server core. The
+network lies in the folder of the run when it ends, or when it is stopped.
+"""
+RECIPE_HELP = {
+    "pictures": "faces seen in all, each time in another view with other damage",
+    "batch": "faces in a step",
+    "kernel_rate": "how far a step moves the 3x3 kernels",
+    "learning_rate": "of all other weights",
+    "cooldown": "share of the run at its end over which the rates fall to zero",
+    "detail_from": "share of the run after which fine detail counts",
+    "energy": "weight of its strength; more is sharper and less true",
+    "texture": "weight of the discriminator; 0 is without",
+    "critic_rate": "learning rate of the discriminator",
+    "average_over": "half-life, in pictures, of the average of the weights",
+    "seed": "of everything that is drawn",
+}
+"""A line for each field of ``Recipe``."""
 _DEFAULTS = Recipe(pictures=100_000)
 
 
@@ -39,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for field in dataclasses.fields(Recipe):
         default = getattr(_DEFAULTS, field.name)
         name = f"--{field.name.replace('_', '-')}"
-        recipe.add_argument(name, type=type(default), default=default, help=f"{default:g}")
+        text = f"{RECIPE_HELP[field.name]}: {default:g}"
+        recipe.add_argument(name, type=type(default), default=default, metavar="N", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,7 +85,9 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 1 with the reason on stderr if it cannot."""
-    parser = argparse.ArgumentParser(prog="python -m training", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description=DESCRIPTION, epilog=EPILOG
+    )
     add_arguments(parser)
     try:
         return run(parser.parse_args(arguments))

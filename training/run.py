@@ -153,7 +153,7 @@ def _faces(plan: Plan, size: int, say: Callable[[str], None]) -> tuple[Tensor, T
     if not photos:
         raise TrainingError(
             f"{plan.photos}: expected more than the {plan.held_out} photos that are held out, got "
-            f"{len(held)}. Add photos, or hold out fewer."
+            f"{len(held)}. Add photos; or hold out fewer, with --held-out."
         )
     detector = gpen_core.load_detector(device=plan.device)
     cache = plan.output / "faces"

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
         return 0
     for name, value in found.items():
-        shown = "unknown file" if name == "published_as" and value is None else value
+        shown = "not published" if name == "published_as" and value is None else value
         print(f"{name:<20} {shown}")
     return 0
 

@@ -19,6 +19,7 @@ def add_to(commands: Any) -> None:
         "train",
         help="train a small network, or a checkpoint of yours, on a folder of photos",
         description=training.DESCRIPTION,
+        epilog=training.EPILOG,
     )
     training.add_arguments(parser)
     parser.set_defaults(run=training.run)

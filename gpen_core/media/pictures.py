@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import MediaError
@@ -99,6 +99,8 @@ def read_picture(path: str | Path) -> Picture:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, MediaError):
             raise
+        if isinstance(error, UnidentifiedImageError):  # its words name an object in memory
+            error = ValueError("of no format that is known")
         raise MediaError(
             f"{path.name}: expected a whole picture file, got one that cannot be decoded "
             f"({error}). Open it in an image editor and save it anew."

@@ -28,7 +28,7 @@ def test_info_says_what_a_checkpoint_is(checkpoint, capsys):
     assert found["published_as"] is None
     assert len(found["sha256"]) == 64
     assert main(["info", str(checkpoint)]) == 0
-    assert "unknown file" in capsys.readouterr().out
+    assert "not published" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [[], ["bundled"]])
