@@ -21,8 +21,8 @@ Train a small GPEN network on a folder of photos, or go on training a GPEN check
 The same command goes on from where an earlier one was stopped, with Ctrl-C or otherwise.
 """
 EPILOG = """\
-Some hundred sharp photos will do. A picture takes about 0.3 CPU seconds on a recent server core. The
-network lies in the folder of the run when it ends, or when it is stopped.
+Some hundred sharp photos will do. A picture takes about 0.3 CPU seconds on a recent server core.
+The network lies in the folder of the run when it ends, or when it is stopped.
 """
 RECIPE_HELP = {
     "pictures": "faces seen in all, each time in another view with other damage",
