@@ -16,7 +16,7 @@ pytestmark = pytest.mark.host
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     """A part of the group photo with few faces, so that restoring them is quick."""
-    return np.ascontiguousarray(crowd()[:380, :400])
+    return np.ascontiguousarray(crowd()[:372, :660])
 
 
 @pytest.fixture
