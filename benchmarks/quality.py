@@ -31,6 +31,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 import gpen_core
 from gpen_core.bundled import RESTORER
 from gpen_core.checkpoints.registry import GPEN_MODELS
+from gpen_core.checkpoints.restorers import CHECKPOINT_FOLDERS
 from gpen_core.commands.devices import AUTO, DEVICES, choose_device
 from gpen_core.degradation import DEGRADE_PRESETS, degrade
 from gpen_core.resizing import resize
@@ -39,7 +40,7 @@ from training import evaluation
 from training.dataset import align_photos, hold_out, largest_face, list_photos, read_photo
 from whole_photos import Flicker, PhotoFigures, measure_flicker, measure_photos
 
-FOLDERS = ("", "gpen", "facerestore_models")
+FOLDERS = ("", *CHECKPOINT_FOLDERS)
 """In a models folder, where checkpoints lie."""
 ON_A_SHEET = 16
 INPUT, DAMAGED = "damaged, bicubic", "damaged"
