@@ -22,11 +22,11 @@ from torch import Tensor
 
 import gpen_core
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY
-from gpen_core.errors import GpenError
 from gpen_core.resizing import resize
 
 from .damage import damage
 from .dataset import MARGIN, OVERSAMPLING, hold_out, list_photos, load_faces
+from .errors import TrainingError
 from .evaluation import SIZE_PX, damage_crops, measure_restoration, with_network
 from .start import start_from_identity
 from .trainer import Recipe, Trainer
@@ -34,10 +34,6 @@ from .trainer import Recipe, Trainer
 STATE_FILE, LOG_FILE, SHEET_FOLDER = "state.pt", "log.csv", "sheets"
 SAVE_EVERY_S = 300.0
 SHEET_FACES = 8
-
-
-class TrainingError(GpenError, ValueError):
-    """A run that cannot start. The message says what to do."""
 
 
 @dataclass(frozen=True)

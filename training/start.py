@@ -11,6 +11,8 @@ from gpen_core.network.config import GpenConfig, expected_shapes
 from gpen_core.network.folding import STYLE_LEARNING_RATE
 from gpen_core.network.layers import ACTIVATION_GAIN, LEAKY_SLOPE, published_fir_kernel
 
+from .errors import TrainingError
+
 _MODULATION_SPREAD = 0.05
 _COPIES = 6
 """Channels of the first map that carry the picture: its three colours and their negatives."""
@@ -30,12 +32,12 @@ def start_from_identity(config: GpenConfig, seed: int) -> dict[str, Tensor]:
         A published state dict, float32.
 
     Raises:
-        ValueError: The configuration has no way for the picture: too few channels at full
+        TrainingError: The configuration has no way for the picture: too few channels at full
             resolution, or features that are added instead of concatenated.
     """
     n_chs = config.channels(config.size)
     if n_chs < _COPIES or not config.concat:
-        raise ValueError(
+        raise TrainingError(
             f"config: expected {_COPIES} channels or more at {config.size} pixels, concatenated, "
             f"got {n_chs} and concat={config.concat}. Raise narrow."
         )

@@ -132,3 +132,9 @@ def test_a_state_of_another_network_is_refused_in_a_sentence(photos, output, cap
     assert train(photos, output, "--pictures", "4", "--narrow", "0.25") == 1
 
     assert "expected the state of a run of the same network" in capsys.readouterr().err
+
+
+def test_a_network_too_narrow_to_carry_the_picture_is_refused_in_a_sentence(photos, output, capsys):
+    assert train(photos, output, "--pictures", "2", "--narrow", "0.03125") == 1
+
+    assert "expected 6 channels or more at 256 pixels" in capsys.readouterr().err
