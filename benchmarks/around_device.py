@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import gpen_core
-from gpen_core.blending.alignment import template_landmarks
+from gpen_core.geometry.alignment import template_landmarks
 from gpen_core.network.config import GpenConfig
 
 IMAGE_PX = 1024

@@ -67,7 +67,7 @@ def memory_over_frames(n_frames: int) -> None:
     network = gpen_core.GpenGenerator.from_state_dict(state_dict)
     astronaut = torch.from_numpy(np.array(skimage.data.astronaut())).permute(2, 0, 1) / 255
     template = gpen_core.Template.FFHQ
-    from gpen_core.blending.alignment import template_landmarks
+    from gpen_core.geometry.alignment import template_landmarks
 
     landmarks = template_landmarks(template, 180).float() + torch.tensor([140.0, 25.0])
     print(f"{'frames':<12}{'peak MB':>9}{'s':>7}   in chunks of {CHUNK}")

@@ -28,9 +28,10 @@ from swaps import swap_tables
 from torch import Tensor
 
 import gpen_core
-from gpen_core.blending.alignment import Template, align_faces, invert_affine, template_landmarks
-from gpen_core.blending.resampling import footprint, pixel_centres
-from gpen_core.comparison import box_masks, compare_images
+from gpen_core.blending.face_mask import box_masks
+from gpen_core.comparison import compare_images
+from gpen_core.geometry.alignment import Template, align_faces, invert_affine, template_landmarks
+from gpen_core.geometry.warping import footprint, pixel_centres
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict
 

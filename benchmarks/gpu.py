@@ -117,7 +117,7 @@ def main() -> int:
             HEADING,
             settings,
             "",
-            f"Checks (`tests/gpu`, `tests/core/test_fused_kernels.py`): {checks}.",
+            f"Checks (`tests/gpu`, `tests/core/network/test_fused_kernels.py`): {checks}.",
             "",
             *table(rows),
             "",
@@ -153,7 +153,7 @@ def _triton_version() -> str:
 
 def run_checks() -> str:
     """The tests that need a device, and the last line that pytest prints."""
-    tests = ["tests/gpu", "tests/core/test_fused_kernels.py"]
+    tests = ["tests/gpu", "tests/core/network/test_fused_kernels.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-c", "tests/pytest.ini", *tests]
     done = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=False)  # noqa: S603
     print(done.stdout, done.stderr)

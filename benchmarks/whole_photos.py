@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import gpen_core
-from gpen_core.comparison import box_masks, compare_images, flicker, seam
+from gpen_core.blending.face_mask import box_masks
+from gpen_core.comparison import compare_images, flicker, seam
 from gpen_core.degradation import DegradeSettings, degrade
 from gpen_core.faces.clip import steady_faces
 from training.dataset import largest_face

@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .blending.alignment import Template
 from .blending.color_match import ColorMap, fit_color_maps, sample_stride
 from .blending.compositing import Compositor
+from .blending.crops import CropPlan, CropStore
 from .blending.face_mask import crop_mask
-from .blending.resampling import crop_image
 from .blending.settings import BlendSettings
-from .crop_plan import CropPlan, CropStore
 from .errors import (
     DeviceMemoryError,
     NonFiniteOutputError,
@@ -22,8 +20,10 @@ from .errors import (
     is_out_of_memory,
 )
 from .faces.faces import Faces
+from .geometry.alignment import Template
+from .geometry.warping import crop_image
+from .images.validation import check_images, check_masks, is_finite
 from .network.generator import GpenGenerator
-from .validation import check_faces, check_images, check_masks, is_finite
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of faces done and their total."""
@@ -157,7 +157,7 @@ def crop_faces(
         TensorSpecError: As for ``restore_faces``.
     """
     check_images(images)
-    check_faces(faces, len(images))
+    faces.count_per_image(len(images))
     crops = images.new_empty((len(faces), 3, size, size), dtype=torch.float32)
     plan = CropPlan(faces, size, template)
     for (i,) in plan.chunks(1):
@@ -286,7 +286,7 @@ def _process(
     ``restore`` gets face numbers and crops, and returns tensors that nobody else needs.
     """
     check_images(images)
-    check_faces(faces, len(images))
+    faces.count_per_image(len(images))
     settings = settings or BlendSettings()
     base = images if canvas is None else canvas
     enlargement = _canvas_scale(images, base)

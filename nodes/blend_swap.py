@@ -12,8 +12,8 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import Faces
-from ..gpen_core.blending.parsing import PARSER_NAMES
 from ..gpen_core.faces.clip import steady_faces
+from ..gpen_core.faces.parsing import PARSER_NAMES
 from ..gpen_core.swaps.blend import SwapResult, blend_swap
 from ..gpen_core.swaps.frames import fill_in_dropped, is_withheld, match_frames
 from ..gpen_core.swaps.settings import SwapSettings

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core.blending.canvas import MAX_SCALE, CanvasSize, enlarge, enlarged_size
-from ..gpen_core.resizing import resize
+from ..gpen_core.geometry.resizing import resize
 from .host import to_channels_last
 
 

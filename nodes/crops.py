@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import BlendSettings, Faces, crop_faces, paste_faces, restore_crops
-from ..gpen_core.resizing import resize
+from ..gpen_core.geometry.resizing import resize
 from .host import (
     check_interrupt,
     faces_at_once,

@@ -7,16 +7,15 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import Faces, MaskShape, crop_faces
-from ..gpen_core.blending.face_mask import face_masks
+from ..gpen_core.blending.face_mask import face_masks, region_mask
 from ..gpen_core.blending.masks import intersect
-from ..gpen_core.blending.parsing import (
+from ..gpen_core.faces.parsing import (
     FACE_REGIONS,
     PARSER_NAMES,
     PARSING_SIZE,
     REGIONS,
     FaceRegion,
     parse_faces,
-    region_mask,
 )
 from .host import check_interrupt, fit_masks, progress_bar, to_channels_first
 from .models import load_parser_on_device

@@ -17,11 +17,10 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ..gpen_core import FaceDetector, load_detector, load_model
-from ..gpen_core.blending.parsing import FaceParser, load_parser
 from ..gpen_core.bundled import DETECTOR, RESTORER
 from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES
-from ..gpen_core.checkpoints.download import MIRROR_VARIABLE, download
-from ..gpen_core.checkpoints.registry import (
+from ..gpen_core.downloads.download import MIRROR_VARIABLE, download
+from ..gpen_core.downloads.registry import (
     BEST_DETECTOR,
     DETECTOR_MODELS,
     GPEN_MODELS,
@@ -29,7 +28,7 @@ from ..gpen_core.checkpoints.registry import (
     KnownModel,
     find_known,
 )
-from ..gpen_core.checkpoints.restorers import (
+from ..gpen_core.downloads.restorers import (
     BUNDLED_NAME,
     CHECKPOINT_FOLDERS,
     LoadedRestorer,
@@ -37,6 +36,7 @@ from ..gpen_core.checkpoints.restorers import (
     rank_restorers,
 )
 from ..gpen_core.errors import CheckpointError, CheckpointNotFoundError
+from ..gpen_core.faces.parsing import FaceParser, load_parser
 from .host import (
     AUTO,
     check_interrupt,

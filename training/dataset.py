@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import gpen_core
-from gpen_core.blending.alignment import Template, align_faces
-from gpen_core.blending.resampling import crop_image
 from gpen_core.errors import MediaError
 from gpen_core.faces.faces import long_sides
+from gpen_core.geometry.alignment import Template, align_faces
+from gpen_core.geometry.warping import crop_image
 from gpen_core.media.pictures import PICTURE_SUFFIXES, read_picture
 
 MARGIN = 1 / 8

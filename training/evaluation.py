@@ -29,7 +29,7 @@ from torch import Tensor
 
 import gpen_core
 from gpen_core.comparison import Comparison, Similarity, compare_images
-from gpen_core.resizing import resize
+from gpen_core.geometry.resizing import resize
 
 SIZE_PX = 256
 SIDE_PX = (64, 128)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import gpen_core
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY
-from gpen_core.resizing import resize
+from gpen_core.geometry.resizing import resize
 
 from .damage import damage
 from .dataset import MARGIN, OVERSAMPLING, hold_out, list_photos, load_faces

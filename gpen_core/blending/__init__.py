@@ -1,1 +1,1 @@
-"""Out of the image into the crop and back: alignment, masks, colours, grain, compositing."""
+"""Out of the image into the crop and back: crops, masks, colours, grain, compositing."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import TensorSpecError
 from ..faces.faces import Faces
-from .alignment import Template, align_faces, scale_of
+from ..geometry.alignment import Template, align_faces, scale_of
 
 MAX_SCALE = 8.0
 _LANCZOS_LOBES = 3

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import TensorSpecError
-from ..srgb import from_linear_, mix_channels, power_, to_linear
+from ..images.srgb import from_linear_, mix_channels, power_, to_linear
 
 # Linear sRGB to cone responses, and their cube roots to L, a, b (Ottosson, 2020).
 _RGB_TO_LMS = torch.tensor(

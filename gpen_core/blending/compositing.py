@@ -15,12 +15,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .alignment import invert_affine, scale_of
+from ..geometry.alignment import invert_affine, scale_of
+from ..geometry.warping import Region, footprint, pixel_centres, shift_target, warp, warp_mask
 from .color_match import ColorMap
 from .detail import remove_coarse_
 from .face_mask import shape_mask
 from .grain import NoiseStatistics, add_grain, surrounding_noise
-from .resampling import Region, footprint, pixel_centres, shift_target, warp, warp_mask
 from .settings import BlendSettings, FineGrain
 
 _SURROUNDINGS = 0.25  # how far around a face its noise is measured, as a fraction of the crop

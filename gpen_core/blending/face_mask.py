@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from ..errors import TensorSpecError
 from ..faces.faces import Faces
-from .alignment import Template, align_faces, invert_affine
-from .masks import Padding, box_mask, ellipse_mask, intersect
-from .resampling import footprint, pixel_centres, warp_mask
+from ..faces.parsing import REGIONS, FaceRegion
+from ..geometry.alignment import Template, align_faces, invert_affine
+from ..geometry.warping import footprint, pixel_centres, warp_mask
+from .masks import Padding, box_mask, ellipse_mask, intersect, soften
 from .settings import BlendSettings, MaskShape
 
 
@@ -78,4 +81,79 @@ def face_masks(
             mask = intersect(mask, parsed)
         here = region.of(masks[image])
         here.copy_(torch.maximum(here, mask))
+    return masks
+
+
+def region_mask(
+    parsed: Tensor, regions: Iterable[FaceRegion | str], feather: float, grow: float = 0.0
+) -> Tensor:
+    """A soft mask of some regions of each face.
+
+    Args:
+        parsed: (N, len(REGIONS), h, w) floating probabilities from ``parse_faces``.
+        regions: Which to include, such as ``FACE_REGIONS``; more than once is once.
+        feather: Width of the ramp across the edge, as a fraction of the crop. 0 leaves the edges
+            as the network sees them. facexlib blurs its own masks about as much as 0.14 does.
+        grow: Distance by which the edges are moved outward first, likewise; negative is inward.
+
+    Returns:
+        (N, h, w) in [0, 1], dtype and device of ``parsed``, over the whole of the crop.
+
+    Raises:
+        TensorSpecError: ``parsed`` has another shape or dtype.
+        ValueError: No region is given or one is not known, or another argument is out of range.
+    """
+    if parsed.ndim != 4 or parsed.shape[1] != len(REGIONS) or not parsed.is_floating_point():
+        raise TensorSpecError(
+            f"parsed: expected (N, {len(REGIONS)}, h, w) floating, got {tuple(parsed.shape)} "
+            f"{parsed.dtype}. Give the result of parse_faces."
+        )
+    if not feather >= 0:
+        raise ValueError(
+            f"feather: expected a fraction of the crop of at least 0, got {feather}. Try 0.05."
+        )
+    mask = parsed[:, _region_indices(regions)].sum(1)
+    return soften(mask, feather / 2, grow)
+
+
+def _region_indices(regions: Iterable[FaceRegion | str]) -> list[int]:
+    """Places of the regions in ``REGIONS``, each once."""
+    known = [region.value for region in REGIONS]
+    # A single name is itself an iterable, of its letters.
+    names = [regions] if isinstance(regions, str) else list(regions)
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"regions: expected some of {', '.join(known)}, got {name!r}. Choose from these."
+            )
+    if not names:
+        raise ValueError(
+            f"regions: expected some of {', '.join(known)}, got none. Choose from these."
+        )
+    return sorted({known.index(name) for name in names})
+
+
+def box_masks(
+    faces: Faces, n_images: int, size: tuple[int, int], scale: tuple[float, float] = (1.0, 1.0)
+) -> Tensor:
+    """Masks that are 1 inside the boxes of the faces.
+
+    Args:
+        faces: Where the faces are.
+        n_images: Number of masks.
+        size: Height and width of the masks in pixels.
+        scale: What to multiply x and y of the boxes with.
+
+    Returns:
+        (n_images, H, W) float32, 0 or 1, on the CPU.
+
+    Raises:
+        TensorSpecError: A face points to no image.
+    """
+    faces.count_per_image(n_images)
+    masks = torch.zeros((n_images, *size))
+    factors = torch.tensor([*scale, *scale])
+    for index, box in zip(faces.image_index.tolist(), faces.boxes.cpu() * factors, strict=True):
+        x0, y0, x1, y1 = (max(0, round(edge)) for edge in box.tolist())
+        masks[index, y0:y1, x0:x1] = 1
     return masks

@@ -1,1 +1,1 @@
-"""Model files: reading them safely, writing them, and where they come from."""
+"""Model files: reading them safely and writing them."""

@@ -20,7 +20,7 @@ from ..errors import CheckpointError, CheckpointNotFoundError
 from ..network.config import GpenConfig, detect_config, expected_shapes
 from ..network.generator import GpenGenerator
 from ..network.layers import published_fir_kernel
-from .onnx_weights import read_onnx_state_dict
+from .onnx.weights import read_onnx_state_dict
 from .safe_load import read_tensors
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".onnx")

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..comparison import Similarity, box_masks, compare_images, describe
+from ..blending.face_mask import box_masks
+from ..comparison import Similarity, compare_images, describe
 from ..faces.detection import detect_faces, load_detector
+from ..geometry.resizing import resize
 from ..media.pictures import read_picture
-from ..resizing import resize
 from .devices import AUTO, choose_device
 
 

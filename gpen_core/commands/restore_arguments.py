@@ -9,13 +9,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from ..blending.alignment import Template
 from ..blending.settings import BlendSettings
 from ..bundled import RESTORER
-from ..checkpoints.registry import BEST_DETECTOR, DETECTOR_MODELS
-from ..checkpoints.restorers import CHECKPOINT_FOLDERS
+from ..downloads.registry import BEST_DETECTOR, DETECTOR_MODELS
+from ..downloads.restorers import CHECKPOINT_FOLDERS
 from ..errors import CheckpointNotFoundError
 from ..faces.selection import FaceOrder
+from ..geometry.alignment import Template
 from ..media import CanvasSettings, SearchSettings, VideoCodec, VideoEncoding
 from .argument_types import share, whole
 from .batch import add_batch_arguments

@@ -1,6 +1,6 @@
 """How alike two pictures are, and what traces a restoration left in one."""
 
-from .compare import Comparison, Similarity, box_masks, compare_images
+from .compare import Comparison, Similarity, compare_images
 from .landmarks import landmark_error
 from .report import describe
 from .traces import flicker, seam
@@ -8,7 +8,6 @@ from .traces import flicker, seam
 __all__ = [
     "Comparison",
     "Similarity",
-    "box_masks",
     "compare_images",
     "describe",
     "flicker",

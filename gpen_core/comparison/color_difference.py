@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..srgb import mix_channels, to_linear
+from ..images.srgb import mix_channels, to_linear
 
 # Linear sRGB to CIE XYZ of D65 (IEC 61966-2-1), each row divided by the white that it adds up to,
 # so that greys are grey to the last bit.

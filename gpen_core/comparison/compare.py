@@ -14,8 +14,8 @@ from ..errors import TensorSpecError
 from ..faces.detection import detect_faces
 from ..faces.faces import Faces
 from ..faces.retinaface import FaceDetector
-from ..srgb import luma
-from ..validation import check_images
+from ..images.srgb import luma
+from ..images.validation import check_images
 from .color_difference import ciede2000, rgb_to_lab
 from .landmarks import landmark_error
 from .structure import REACH_PX, halve, pool_scales, scale_count, structure_maps
@@ -220,32 +220,6 @@ def _are_inside(faces: Faces, region: Tensor) -> Tensor:
     rows = faces.image_index % len(region)
     region = region.to(faces.device)
     return region[rows, y.clamp(0, height - 1), x.clamp(0, width - 1)] > 0
-
-
-def box_masks(
-    faces: Faces, n_images: int, size: tuple[int, int], scale: tuple[float, float] = (1.0, 1.0)
-) -> Tensor:
-    """Masks that are 1 inside the boxes of the faces.
-
-    Args:
-        faces: Where the faces are.
-        n_images: Number of masks.
-        size: Height and width of the masks in pixels.
-        scale: What to multiply x and y of the boxes with.
-
-    Returns:
-        (n_images, H, W) float32, 0 or 1, on the CPU.
-
-    Raises:
-        TensorSpecError: A face points to no image.
-    """
-    faces.count_per_image(n_images)
-    masks = torch.zeros((n_images, *size))
-    factors = torch.tensor([*scale, *scale])
-    for index, box in zip(faces.image_index.tolist(), faces.boxes.cpu() * factors, strict=True):
-        x0, y0, x1, y1 = (max(0, round(edge)) for edge in box.tolist())
-        masks[index, y0:y1, x0:x1] = 1
-    return masks
 
 
 def _check(before: Tensor, after: Tensor, region: Tensor | None) -> None:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import TensorSpecError
-from ..srgb import luma
-from ..validation import check_images
+from ..images.srgb import luma
+from ..images.validation import check_images
 
 DEFAULT_REACH = 0.05
 

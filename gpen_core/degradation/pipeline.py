@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DegradeSettingsError, TensorSpecError
-from ..validation import check_images, is_finite
+from ..images.validation import check_images, is_finite
 from .resize import Resize
 from .settings import DegradeSettings
 from .stage import REFERENCE_PX, Draws, Step

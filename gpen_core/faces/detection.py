@@ -13,8 +13,8 @@ from ..bundled import DETECTOR
 from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import TensorSpecError
-from ..resizing import resize
-from ..validation import check_images
+from ..geometry.resizing import resize
+from ..images.validation import check_images
 from .faces import Faces
 from .retinaface import (
     DETECTOR_NETWORKS,

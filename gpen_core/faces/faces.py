@@ -159,13 +159,13 @@ class Faces:
         Raises:
             TensorSpecError: A face is in an image beyond ``image_count``.
         """
-        counts = torch.bincount(self.image_index, minlength=image_count)
-        if len(counts) > image_count:
+        highest = int(self.image_index.max()) if len(self) else -1
+        if highest >= image_count:
             raise TensorSpecError(
-                f"image_count: expected more than the highest image_index, {len(counts) - 1}, "
-                f"got {image_count}. Count all the images that were searched."
+                f"faces: expected image indices below {image_count}, got {highest}. "
+                "Detect the faces in the same batch of images."
             )
-        return counts
+        return torch.bincount(self.image_index, minlength=image_count)
 
     def to(self, device: torch.device | str) -> Faces:
         """The same faces on another device."""

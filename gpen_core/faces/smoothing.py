@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..blending.alignment import Template, template_landmarks
 from ..errors import TensorSpecError
+from ..geometry.alignment import Template, template_landmarks
 from .faces import Faces, long_sides
 from .tracking import TrackOrder, order_by_track
 

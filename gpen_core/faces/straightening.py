@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..blending.alignment import (
+from ..geometry.alignment import (
     Template,
     invert_affine,
     scale_of,
@@ -22,7 +22,7 @@ from ..blending.alignment import (
     template_landmarks,
     transform_points,
 )
-from ..blending.resampling import crop_image
+from ..geometry.warping import crop_image
 from .detection import detect_faces
 from .faces import Faces, long_sides
 from .retinaface import FaceDetector

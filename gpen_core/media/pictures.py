@@ -20,7 +20,7 @@ from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin, Unidentified
 from torch import Tensor
 
 from ..errors import MediaError
-from ..srgb import luma
+from ..images.srgb import luma
 from .files import complete_file
 from .picture_metadata import copy_jpeg_segments, copy_png_chunks
 from .tiff import encode_tiff

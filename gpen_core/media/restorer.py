@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..blending.alignment import Template
 from ..blending.canvas import CanvasSize, canvas_scale, enlarge, enlarged_size
 from ..blending.settings import BlendSettings
 from ..faces.detection import DEFAULT_DETECTION_SIZE, DEFAULT_THRESHOLD
-from ..faces.face_search import Rotations, Scales, search_faces
 from ..faces.faces import Faces
 from ..faces.retinaface import FaceDetector
+from ..faces.search import Rotations, Scales, search_faces
 from ..faces.selection import FaceOrder, select_faces
+from ..geometry.alignment import Template
 from ..network.generator import GpenGenerator
 from ..pipeline import restore_faces
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointMismatchError, TensorSpecError
-from ..validation import is_finite
+from ..images.validation import is_finite
 from . import acceleration
 from .config import GpenConfig, detect_config
 from .folding import check_fir_kernels, fill_network

@@ -13,19 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..blending.alignment import Template
 from ..blending.color_match import match_color, sample_stride
+from ..blending.crops import CropPlan, CropStore
 from ..blending.detail import blend_detail_
-from ..blending.face_mask import crop_mask
+from ..blending.face_mask import crop_mask, region_mask
 from ..blending.grain import measure_noise
 from ..blending.masks import soften
-from ..blending.parsing import FACE_REGIONS, FaceParser, parse_faces, region_mask
-from ..blending.resampling import crop_image
-from ..crop_plan import CropPlan, CropStore
 from ..faces.faces import Faces
+from ..faces.parsing import FACE_REGIONS, FaceParser, parse_faces
+from ..geometry.alignment import Template
+from ..geometry.warping import crop_image
+from ..images.validation import check_images, check_masks
 from ..network.generator import GpenGenerator
 from ..pipeline import CropCallback, InterruptCheck, ProgressCallback, restore_crops
-from ..validation import check_faces, check_images, check_masks
 from .changes import CHANGE_MAP_PX, find_changes
 from .settings import SwapSettings
 from .swap_frame import Originals, SwapFrame, within
@@ -96,7 +96,7 @@ def blend_swap(
     """
     check_images(originals)
     check_images(swapped)
-    check_faces(faces, len(swapped))
+    faces.count_per_image(len(swapped))
     check_masks(user_masks, swapped)
     settings = settings or SwapSettings()
     paired = Originals(originals, swapped, frames)

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..blending.alignment import Template, align_faces, invert_affine, scale_of
 from ..blending.masks import soften
-from ..blending.resampling import crop_image, footprint
 from ..faces.faces import Faces
+from ..geometry.alignment import Template, align_faces, invert_affine, scale_of
+from ..geometry.warping import crop_image, footprint
 
 CHANGE_MAP_PX = 64
 """Height and width of a map of what was changed, over the crop of a face."""

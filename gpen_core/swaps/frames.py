@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import FrameMatchError
-from ..resizing import resize
-from ..validation import check_images
+from ..geometry.resizing import resize
+from ..images.validation import check_images
 
 _THUMBNAIL_PX = 24
 _SAME_SHOT = 8 / 255  # median difference; JPEG at quality 20 reaches 2 / 255

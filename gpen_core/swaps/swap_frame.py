@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..blending.alignment import invert_affine
 from ..blending.compositing import Compositor
-from ..blending.resampling import footprint, warp_mask
 from ..errors import TensorSpecError
+from ..geometry.alignment import invert_affine
+from ..geometry.warping import footprint, warp_mask
 from .frames import fit_image
 from .settings import SwapSettings
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpen_core.checkpoints import download, http_stream
+from gpen_core.downloads import download, http_stream
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.synthetic import identity_state_dict, random_state_dict

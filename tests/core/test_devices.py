@@ -9,11 +9,11 @@ import torch
 
 import gpen_core
 from gpen_core.blending.canvas import enlarge
-from gpen_core.blending.face_mask import face_masks
-from gpen_core.blending.parsing import FaceParser, parse_faces, region_mask
+from gpen_core.blending.face_mask import face_masks, region_mask
 from gpen_core.comparison import compare_images
 from gpen_core.faces.annotation import draw_faces
 from gpen_core.faces.clip import steady_faces
+from gpen_core.faces.parsing import FaceParser, parse_faces
 from gpen_core.faces.selection import FaceOrder, number_faces, select_faces
 from gpen_core.swaps.blend import blend_swap
 from gpen_core.swaps.frames import match_frames

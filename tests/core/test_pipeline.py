@@ -3,9 +3,9 @@ import pytest
 import torch
 
 import gpen_core
-from gpen_core.blending.alignment import template_landmarks
 from gpen_core.errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from gpen_core.faces.faces import Faces
+from gpen_core.geometry.alignment import template_landmarks
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict
 from support.faces import PLACES, batch, faces_at

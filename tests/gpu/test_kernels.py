@@ -1,4 +1,4 @@
-"""What only a device can show of the kernels; their arithmetic is in core/test_fused_kernels.py."""
+"""What only a device can show of the kernels; core/network/test_fused_kernels.py has the rest."""
 
 import pytest
 import torch

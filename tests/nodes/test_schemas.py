@@ -3,7 +3,7 @@ import sys
 from dataclasses import dataclass
 
 from gpen_core import BlendSettings
-from gpen_core.blending.parsing import FaceRegion
+from gpen_core.faces.parsing import FaceRegion
 from gpen_core.swaps.settings import SwapSettings
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gpen_core import Faces, Template
-from gpen_core.blending.alignment import template_landmarks
+from gpen_core.geometry.alignment import template_landmarks
 from support.geometry import noise
 
 PLACES = [

@@ -9,8 +9,8 @@ import torch
 
 from comfy_server import PACK_NAME, ComfyServer
 from environment import REPOSITORY
-from gpen_core.blending.parsing import FaceParser
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY, save_checkpoint
+from gpen_core.faces.parsing import FaceParser
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict, random_state_dict
 from support.hostile import Bomb

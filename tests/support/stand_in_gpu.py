@@ -207,5 +207,5 @@ def stand_in_gpu(*, is_apple: bool = False) -> Iterator[Crossings]:
 def _forget_devices() -> None:
     """What was found out about one stand-in does not hold for the next."""
     for name, module in list(sys.modules.items()):
-        if name.endswith("gpen_core.blending.resampling"):  # the pack has one of its own
+        if name.endswith("gpen_core.geometry.warping"):  # the pack has one of its own
             module._has_sampling.cache_clear()

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import gpen_core
-from gpen_core.blending.alignment import Template, template_landmarks
+from gpen_core.geometry.alignment import Template, template_landmarks
 from training.dataset import (
     MARGIN,
     OVERSAMPLING,

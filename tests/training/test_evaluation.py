@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from gpen_core.comparison import Comparison, Similarity
-from gpen_core.resizing import resize
+from gpen_core.geometry.resizing import resize
 from training.dataset import align_photos
 from training.evaluation import (
     Figures,

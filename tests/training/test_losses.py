@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpen_core.blending.alignment import Template, template_landmarks
+from gpen_core.geometry.alignment import Template, template_landmarks
 from training.losses import FEATURE_EMPHASIS, energy_loss, feature_weights, fidelity_loss
 
 FLAT = torch.ones(1, 1, 64, 64)

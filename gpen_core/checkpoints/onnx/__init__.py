@@ -1,0 +1,1 @@
+"""GPEN weights out of ONNX files, by following the graph."""

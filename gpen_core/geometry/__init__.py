@@ -1,0 +1,1 @@
+"""Where faces lie and how pixels move: alignment, warping and resizing."""

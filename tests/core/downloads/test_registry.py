@@ -1,0 +1,69 @@
+"""Where published files come from: addresses, hashes, and that the workflows name the same."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gpen_core.downloads.download import source_url, target_path
+from gpen_core.downloads.registry import KNOWN_MODELS, file_sha256, find_known
+
+WORKFLOWS = sorted((Path(__file__).resolve().parents[3] / "workflows").glob("*.json"))
+
+
+@pytest.mark.parametrize("model", KNOWN_MODELS, ids=lambda model: model.filename)
+def test_every_known_file_can_be_fetched_safely_or_has_a_page(model, tmp_path):
+    assert source_url(model) == model.url
+    assert model.url.startswith("https://")
+    assert target_path(model.filename, tmp_path).parent == tmp_path
+    assert model.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", model.sha256)
+    # Without a hash a file must at least read as tensors, which an .onnx file does otherwise.
+    assert model.sha256 is not None or model.filename.endswith((".pt", ".pth"))
+
+
+def test_no_two_known_files_share_a_name_or_a_hash():
+    names = [model.filename for model in KNOWN_MODELS]
+    hashes = [model.sha256 for model in KNOWN_MODELS if model.sha256]
+    assert len(set(names)) == len(names)
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_only_the_file_of_the_authors_has_no_address_of_its_own():
+    by_hand = [model.filename for model in KNOWN_MODELS if not model.is_downloadable]
+    assert by_hand == ["GPEN-BFR-512.pth"]
+
+
+def test_file_sha256_is_that_of_the_content(tmp_path):
+    content = bytes(range(256)) * 40000  # more than is read at once
+    (tmp_path / "file").write_bytes(content)
+    assert file_sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_a_workflow_names_its_model_as_the_registry_does(workflow):
+    loaders = [
+        node
+        for node in json.loads(workflow.read_text("utf-8"))["nodes"]
+        if node["type"] == "GPEN_LoadModel"
+    ]
+    assert loaders
+    for node in loaders:
+        # ComfyUI's web page shows a model as missing where its name is that of a widget's value.
+        model = find_known(node["widgets_values"][0])
+        recorded = (
+            {
+                "name": model.filename,
+                "url": model.url,
+                "directory": "facerestore_models",
+                "hash": model.sha256,
+                "hash_type": "SHA256",
+            }
+            if model
+            else None
+        )
+        assert node["properties"].get("models") == ([recorded] if recorded else None)
+        names = [slot["name"] for slot in node["inputs"]]
+        assert names == ["model_name", "dtype", "download"]
+        assert len(node["widgets_values"]) == len(names)
