@@ -32,7 +32,6 @@ from traffic import bytes_moved, copy_bandwidth
 from gpen_core.network import acceleration
 from gpen_core.network.acceleration import EAGER_VARIABLE
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.cuda_graphs import MAX_PIXELS
 from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.synthetic import random_state_dict
 from support.reference_gpen import ReferenceGpen
@@ -44,7 +43,7 @@ PUBLISHED = {256: GpenConfig(256, 1, 0.5), **{s: GpenConfig(s, 2, 1) for s in (5
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 BATCHES = (1, 8)
 
-FUSED_GRAPH, FUSED, EAGER = "fused, graph", "fused", "eager"
+FUSED, EAGER = "fused", "eager"
 PLAIN_FP32, PLAIN_FP16 = "plain fp32", "plain fp16"
 
 COLUMNS = ["size", "dtype", "batch", "way", "ms/face", "faces/s", "peak GB"]
@@ -109,8 +108,7 @@ def main() -> int:
     settings = (
         f"{date.today().isoformat()}, {describe(device)}. A copy moves {bandwidth / 1e9:.0f} GB/s. "
         f"cuDNN's benchmark is {cudnn}. Random weights of the published shapes; median device time "
-        f"by CUDA events. More than {MAX_PIXELS / 2**20:.0f} million pixels at once are not "
-        "captured into a graph. The floor is the time to read and write the map of each step once."
+        "by CUDA events. The floor is the time to read and write the map of each step once."
     )
     report = "\n".join(
         [
@@ -180,9 +178,7 @@ def measure_size(size: int, device: torch.device, bandwidth: float) -> list[Row]
     for name, dtype in DTYPES.items():
         network = GpenGenerator.from_state_dict(state_dict, dtype).to(device)
         for batch in BATCHES:
-            measure(FUSED_GRAPH, name, batch, network)
-            network.release_graphs()
-            measure(FUSED, name, batch, torch.no_grad()(network._restore))
+            measure(FUSED, name, batch, network)
             os.environ[EAGER_VARIABLE] = "1"
             measure(EAGER, name, batch, network)
             del os.environ[EAGER_VARIABLE]
@@ -210,7 +206,7 @@ def time_and_peak(
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     try:
-        for _ in range(5):  # kernels are compiled and the graph is captured
+        for _ in range(5):  # kernels are compiled
             network(crops)
         times = []
         for _ in range(n_runs):
@@ -267,14 +263,14 @@ def goals(rows: list[Row]) -> list[str]:
             lines.append(f"| {goal} | {value:.2f} {unit} | {'met' if met else 'not met'} |")
 
     for size, goal in GOAL_MS.items():
-        row = find(rows, size, "fp16", 1, FUSED_GRAPH)
+        row = find(rows, size, "fp16", 1, FUSED)
         ms = row.ms if row else None
         add(f"{size}: at most {goal} ms a face", ms, "ms", ms is not None and ms <= goal)
-    row = find(rows, 2048, "fp16", 1, FUSED_GRAPH)
+    row = find(rows, 2048, "fp16", 1, FUSED)
     peak = row.peak / 2**30 if row and row.ms else None
     is_small = peak is not None and peak <= GOAL_PEAK_GB
     add(f"2048: peak of at most {GOAL_PEAK_GB} GB", peak, "GB", is_small)
-    one, eight = (find(rows, 512, "fp16", batch, FUSED_GRAPH) for batch in BATCHES)
+    one, eight = (find(rows, 512, "fp16", batch, FUSED) for batch in BATCHES)
     gain = 8 * one.ms / eight.ms if one and eight and one.ms and eight.ms else None
     is_faster = gain is not None and gain >= GOAL_BATCH_GAIN
     add(f"512: batch of 8 at least {GOAL_BATCH_GAIN} times as fast", gain, "times", is_faster)

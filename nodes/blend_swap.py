@@ -200,23 +200,23 @@ class GpenBlendSwap(io.ComfyNode):
             )
         faces = steady_faces(faces, len(images), smoothing)
         progress = FaceProgress(len(faces))
-        with network_on_device(model) as network:
-            result = blend_swap(
-                originals,
-                images,
-                network,
-                faces,
-                frames=frames,
-                template=template,
-                settings=SwapSettings(**influences),
-                user_masks=_masks_of_frames(mask, frames, len(originals), images),
-                parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
-                max_batch=faces_at_once(model),
-                keep_crops=output_crops,
-                on_progress=progress.on_progress,
-                on_crop=progress.on_crop,
-                check_interrupt=check_interrupt,
-            )
+        network = network_on_device(model)
+        result = blend_swap(
+            originals,
+            images,
+            network,
+            faces,
+            frames=frames,
+            template=template,
+            settings=SwapSettings(**influences),
+            user_masks=_masks_of_frames(mask, frames, len(originals), images),
+            parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
+            max_batch=faces_at_once(model),
+            keep_crops=output_crops,
+            on_progress=progress.on_progress,
+            on_crop=progress.on_crop,
+            check_interrupt=check_interrupt,
+        )
         seconds = time.monotonic() - started
         used = model if influences["restore"] else None
         text = _describe(used, len(result.faces), len(faces), len(images), seconds)

@@ -123,17 +123,17 @@ class GpenRestoreCrops(io.ComfyNode):
         restored = torch.empty((len(inputs), 3, size, size), device=inputs.device)
         progress = FaceProgress(len(inputs))
         device = model.patcher.load_device
-        with network_on_device(model) as network:
-            max_batch = faces_at_once(model)
-            for start in range(0, len(inputs), max_batch):
-                check_interrupt()
-                chunk = inputs[start : start + max_batch].to(device, torch.float32)
-                chunk = resize(chunk, (size, size))
-                for i, crop in enumerate(restore_crops(network, chunk), start):
-                    restored[i] = crop
-                    if progress.on_crop is not None:
-                        progress.on_crop(crop)
-                    progress.on_progress(i + 1, len(inputs))
+        network = network_on_device(model)
+        max_batch = faces_at_once(model)
+        for start in range(0, len(inputs), max_batch):
+            check_interrupt()
+            chunk = inputs[start : start + max_batch].to(device, torch.float32)
+            chunk = resize(chunk, (size, size))
+            for i, crop in enumerate(restore_crops(network, chunk), start):
+                restored[i] = crop
+                if progress.on_crop is not None:
+                    progress.on_crop(crop)
+                progress.on_progress(i + 1, len(inputs))
         seconds = time.monotonic() - started
         crops_text = "1 crop" if len(inputs) == 1 else f"{len(inputs)} crops"
         show_text(restored_text(model, crops_text, seconds), cls.hidden.unique_id)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import comfy.model_management as mm
 import comfy.utils
@@ -50,19 +49,11 @@ def load_on_device(patcher: ModelPatcher, memory_required: int) -> nn.Module:
     return model.to(patcher.load_device)
 
 
-@contextmanager
-def network_on_device(model: HostedModel) -> Iterator[GpenGenerator]:
-    """The network, on the device it computes on, with memory free for one face at least.
-
-    Afterwards the memory of its CUDA graphs is freed: ComfyUI knows nothing of it, and would count
-    it as free.
-    """
+def network_on_device(model: HostedModel) -> GpenGenerator:
+    """The network, on the device it computes on, with memory free for one face at least."""
     network = load_on_device(model.patcher, memory_required=model.network.activation_bytes())
     assert isinstance(network, GpenGenerator)
-    try:
-        yield network
-    finally:
-        network.release_graphs()
+    return network
 
 
 def faces_at_once(model: HostedModel) -> int:

@@ -158,21 +158,21 @@ class GpenRestoreFaces(io.ComfyNode):
         )
         canvas = make_canvas(images, factor, upscale_model) if factor > 1 else None
         progress = FaceProgress(len(faces))
-        with network_on_device(model) as network:
-            result = restore_faces(
-                images,
-                network,
-                faces,
-                template=template,
-                settings=BlendSettings(**blending),
-                user_masks=fit_masks(mask, images if canvas is None else canvas),
-                canvas=canvas,
-                max_batch=faces_at_once(model),
-                keep_crops=output_crops,
-                on_progress=progress.on_progress,
-                on_crop=progress.on_crop,
-                check_interrupt=check_interrupt,
-            )
+        network = network_on_device(model)
+        result = restore_faces(
+            images,
+            network,
+            faces,
+            template=template,
+            settings=BlendSettings(**blending),
+            user_masks=fit_masks(mask, images if canvas is None else canvas),
+            canvas=canvas,
+            max_batch=faces_at_once(model),
+            keep_crops=output_crops,
+            on_progress=progress.on_progress,
+            on_crop=progress.on_crop,
+            check_interrupt=check_interrupt,
+        )
         seconds = time.monotonic() - started
         text = _describe(model, len(faces), len(images), seconds, is_enlarged=canvas is not None)
         if len(faces) and not bool(result.masks.any()):

@@ -1,24 +1,21 @@
-"""Which way the network takes on a device: kernels and CUDA graphs where they work, else eager.
+"""Which way the network takes on a device: kernels where they work, else eager.
 
 What does not work is found out on first use, said once in the log, and not tried again.
-``GPEN_EAGER=1`` in the environment switches both off.
+``GPEN_EAGER=1`` in the environment switches them off.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .cuda_graphs import GraphCache, GraphCaptureError
 from .fused import twins
 from .fused.forward import kernels
 
@@ -38,9 +35,7 @@ _MIN_CAPABILITY = {
 _MAX_KERNEL_ERROR = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
 
 _kernels_work: dict[tuple[torch.device, torch.dtype], bool] = {}
-_graphs: WeakKeyDictionary[nn.Module, GraphCache] = WeakKeyDictionary()
 _said: set[str] = set()
-_graphs_work = True
 
 
 def run(network: GpenGenerator, forward: Callable[[Tensor], Tensor], crops: Tensor) -> Tensor:
@@ -48,8 +43,7 @@ def run(network: GpenGenerator, forward: Callable[[Tensor], Tensor], crops: Tens
 
     Args:
         network: Whose weights ``forward`` reads.
-        forward: The network's pass, whose layers ask ``uses_kernels``. It must not wait for the
-            device.
+        forward: The network's pass, whose layers ask ``uses_kernels``.
         crops: (N, 3, S, S) on the network's device, N > 0.
     """
     if crops.device.type != "cuda" or _is_switched_off():
@@ -58,15 +52,9 @@ def run(network: GpenGenerator, forward: Callable[[Tensor], Tensor], crops: Tens
         for dtype in network.conv_dtypes:
             check_kernels(crops.device, dtype)
         try:
-            if not _graphs_work:
-                return forward(crops)
-            weights = itertools.chain(network.parameters(), network.buffers())
-            return _graphs.setdefault(network, GraphCache()).run(forward, crops, weights)
+            return forward(crops)
         except torch.cuda.OutOfMemoryError:
-            if not release_graphs(network):
-                raise
-        except GraphCaptureError as error:
-            _give_up_graphs(error)
+            raise
         except Exception as error:  # Triton's failures have no common base
             if not _give_up_kernels(error):
                 raise
@@ -110,12 +98,6 @@ def check_kernels(device: torch.device, dtype: torch.dtype) -> bool:
         if reason is not None:
             _say(f"fused kernels are not used on {device} in {dtype}: {reason}.")
     return _kernels_work[key]
-
-
-def release_graphs(network: nn.Module) -> bool:
-    """Free the memory of a network's CUDA graphs; whether there were any."""
-    cache = _graphs.get(network)
-    return cache is not None and cache.release()
 
 
 def _is_switched_off() -> bool:
@@ -181,12 +163,6 @@ def _give_up_kernels(error: Exception) -> bool:
     _kernels_work.update(dict.fromkeys(_kernels_work, False))
     _say(f"fused kernels are not used any more: {_first_line(error)}.")
     return True
-
-
-def _give_up_graphs(error: Exception) -> None:
-    global _graphs_work
-    _graphs_work = False
-    _say(f"CUDA graphs are not used: {_first_line(error)}.")
 
 
 def _first_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ come from a published state dict through ``folding.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -133,15 +133,6 @@ class GpenGenerator(nn.Module):
         if crops.shape[0] == 0:
             return crops.clone()
         return acceleration.run(self, self._restore, crops)
-
-    def release_graphs(self) -> None:
-        """Free what CUDA graphs keep on the device. Moving the network does it too."""
-        acceleration.release_graphs(self)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> GpenGenerator:
-        self.release_graphs()  # they hold on to where the weights are
-        moved: GpenGenerator = super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
-        return moved
 
     def _restore(self, crops: Tensor) -> Tensor:
         x = crops.contiguous(memory_format=torch.channels_last)

@@ -1,8 +1,7 @@
 """Triton kernels for channels-last maps, each with the signature of its twin in ``twins.py``.
 
 Importing this imports Triton. A map is read and written once, channels along the threads; offsets
-that grow with the batch or the map are 64-bit. Nothing here allocates on the host or waits for the
-device, so all of it may be captured into a CUDA graph.
+that grow with the batch or the map are 64-bit. Nothing here waits for the device.
 """
 
 from __future__ import annotations

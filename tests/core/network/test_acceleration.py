@@ -11,12 +11,10 @@ from gpen_core.network import acceleration
 from gpen_core.network.acceleration import (
     check_kernels,
     full_float32,
-    release_graphs,
     run,
     uses_kernels,
 )
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.cuda_graphs import GraphCache, GraphCaptureError
 from gpen_core.network.fused import twins
 from gpen_core.network.generator import GpenGenerator
 
@@ -42,15 +40,8 @@ def _capable_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(acceleration, "_kernels_work", {})
     monkeypatch.setattr(acceleration, "_said", set())
-    monkeypatch.setattr(acceleration, "_graphs_work", True)
     monkeypatch.setattr(acceleration, "_compare_with_twins", lambda device, dtype: None)
     monkeypatch.delenv("GPEN_EAGER", raising=False)
-
-
-@pytest.fixture
-def network(random_network):
-    yield random_network
-    acceleration._graphs.pop(random_network, None)
 
 
 @pytest.fixture
@@ -68,11 +59,10 @@ def raise_error(error):
     return forward
 
 
-def test_run_on_a_cpu_calls_forward_and_tries_nothing(network, caplog):
+def test_run_on_a_cpu_calls_forward_and_tries_nothing(random_network, caplog):
     with caplog.at_level(logging.INFO):
-        assert torch.equal(run(network, lambda x: x + 1, torch.zeros(1)), torch.ones(1))
+        assert torch.equal(run(random_network, lambda x: x + 1, torch.zeros(1)), torch.ones(1))
     assert not acceleration._kernels_work
-    assert not acceleration._graphs.get(network)
     assert not caplog.records
 
 
@@ -158,13 +148,12 @@ def test_compare_with_twins_refuses_a_kernel_that_is_off(monkeypatch):
         acceleration._compare_with_twins(torch.device("cpu"), torch.float16)
 
 
-def test_run_with_eager_wanted_tries_nothing(monkeypatch, network):
+def test_run_with_eager_wanted_tries_nothing(monkeypatch, random_network):
     check_kernels(DEVICE, torch.float32)
     monkeypatch.setenv("GPEN_EAGER", "1")
     assert not uses_kernels(on_cuda())
     monkeypatch.setattr(acceleration, "check_kernels", raise_error(AssertionError()))
-    assert run(network, lambda x: "eager", on_cuda()) == "eager"
-    assert network not in acceleration._graphs
+    assert run(random_network, lambda x: "eager", on_cuda()) == "eager"
 
 
 def test_run_tries_the_kernels_in_every_dtype_of_the_network():
@@ -176,53 +165,20 @@ def test_run_tries_the_kernels_in_every_dtype_of_the_network():
     }
 
 
-def test_run_keeps_one_cache_of_graphs_for_each_network(network):
-    run(network, lambda x: x, on_cuda())
-    cache = acceleration._graphs[network]
-    run(network, lambda x: x, on_cuda(2))
-    assert acceleration._graphs[network] is cache
-
-
-def test_run_goes_on_eagerly_where_capturing_fails_and_never_tries_again(
-    monkeypatch, network, caplog
-):
-    tries = []
-
-    def capture(*arguments):
-        tries.append(arguments)
-        raise GraphCaptureError("CUDA graph: busy")
-
-    monkeypatch.setattr(GraphCache, "run", capture)
-    with caplog.at_level(logging.INFO):
-        for _ in range(3):
-            assert run(network, lambda x: "eager", on_cuda()) == "eager"
-    assert caplog.text.count("CUDA graphs are not used: CUDA graph: busy.") == 1
-    assert len(tries) == 1
-
-
-def test_what_two_threads_find_out_at_once_is_said_once(caplog):
-    with caplog.at_level(logging.INFO):
-        for _ in range(2):
-            acceleration._give_up_graphs(GraphCaptureError("CUDA graph: busy"))
-    assert len(caplog.records) == 1
-
-
-def test_run_goes_on_eagerly_where_a_kernel_fails_on_first_use(monkeypatch, network, caplog):
-    monkeypatch.setattr(acceleration, "_graphs_work", False)
-
+def test_run_goes_on_eagerly_where_a_kernel_fails_on_first_use(random_network, caplog):
     def forward(crops):
         if uses_kernels(crops):
             raise ValueError("out of resource: shared memory")
         return "eager"
 
     with caplog.at_level(logging.INFO):
-        assert run(network, forward, on_cuda()) == "eager"
-        assert run(network, forward, on_cuda()) == "eager"
+        assert run(random_network, forward, on_cuda()) == "eager"
+        assert run(random_network, forward, on_cuda()) == "eager"
     assert not uses_kernels(on_cuda())
     assert caplog.text.count("out of resource") == 1
 
 
-def test_run_passes_errors_on_that_are_not_the_kernels_fault(monkeypatch, network):
+def test_run_passes_errors_on_that_are_not_the_kernels_fault(monkeypatch, random_network):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
     tries = []
 
@@ -231,7 +187,7 @@ def test_run_passes_errors_on_that_are_not_the_kernels_fault(monkeypatch, networ
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        run(network, forward, on_cuda())
+        run(random_network, forward, on_cuda())
     assert len(tries) == 1
 
 
@@ -244,26 +200,8 @@ def test_check_kernels_without_memory_to_try_them_finds_nothing_out(monkeypatch)
     assert check_kernels(DEVICE, torch.float16)
 
 
-def test_run_out_of_memory_frees_the_graphs_and_tries_again(monkeypatch, network):
+def test_run_out_of_memory_does_not_blame_the_kernels(random_network):
     out_of_memory = torch.cuda.OutOfMemoryError("out of memory")
-    monkeypatch.setattr(GraphCache, "run", raise_error(out_of_memory))
-    released = iter([True, False])
-    monkeypatch.setattr(GraphCache, "release", lambda self: next(released))
-    assert run(network, lambda x: "eager", on_cuda()) == "eager"
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        run(network, lambda x: "eager", on_cuda())
-    assert check_kernels(DEVICE, network.dtype)  # nothing wrong with them
-
-
-def test_moving_a_network_frees_its_graphs(monkeypatch, network):
-    closed = []
-    run(network, lambda x: x, on_cuda())
-    monkeypatch.setattr(GraphCache, "release", lambda self: closed.append(self))
-    network.to("cpu")
-    assert closed == [acceleration._graphs[network]]
-    network.release_graphs()
-    assert len(closed) == 2
-
-
-def test_release_graphs_of_a_network_without_any_is_false(network):
-    assert not release_graphs(network)
+        run(random_network, raise_error(out_of_memory), on_cuda())
+    assert uses_kernels(on_cuda())
