@@ -30,10 +30,10 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import gpen_core
 from gpen_core.bundled import RESTORER
+from gpen_core.checkpoints.registry import GPEN_MODELS
+from gpen_core.checkpoints.restorers import CHECKPOINT_FOLDERS
 from gpen_core.commands.devices import AUTO, DEVICES, choose_device
 from gpen_core.degradation import DEGRADE_PRESETS, degrade
-from gpen_core.downloads.registry import GPEN_MODELS
-from gpen_core.downloads.restorers import CHECKPOINT_FOLDERS
 from gpen_core.geometry.resizing import resize
 from sheet import draw_sheet, markdown_table
 from training import evaluation

@@ -19,8 +19,7 @@ from torch import nn
 from ..gpen_core import FaceDetector, load_detector, load_model
 from ..gpen_core.bundled import DETECTOR, RESTORER
 from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES
-from ..gpen_core.downloads.download import MIRROR_VARIABLE, download
-from ..gpen_core.downloads.registry import (
+from ..gpen_core.checkpoints.registry import (
     BEST_DETECTOR,
     DETECTOR_MODELS,
     GPEN_MODELS,
@@ -28,13 +27,14 @@ from ..gpen_core.downloads.registry import (
     KnownModel,
     find_known,
 )
-from ..gpen_core.downloads.restorers import (
+from ..gpen_core.checkpoints.restorers import (
     BUNDLED_NAME,
     CHECKPOINT_FOLDERS,
     LoadedRestorer,
     load_largest,
     rank_restorers,
 )
+from ..gpen_core.downloads.download import MIRROR_VARIABLE, download
 from ..gpen_core.errors import CheckpointError, CheckpointNotFoundError
 from ..gpen_core.faces.parsing import FaceParser, load_parser
 from .host import (

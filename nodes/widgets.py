@@ -6,7 +6,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import BlendSettings, Faces, FineGrain, MaskShape, Template
-from ..gpen_core.downloads.registry import DETECTOR_MODELS
+from ..gpen_core.checkpoints.registry import DETECTOR_MODELS
 from ..gpen_core.faces.detection import DEFAULT_DETECTION_SIZE, DEFAULT_THRESHOLD
 from ..gpen_core.faces.search import Rotations, Scales, search_faces
 from .host import AUTO, check_interrupt, progress_bar

@@ -1,1 +1,1 @@
-"""Model files: reading them safely and writing them."""
+"""Model files: which are published, which one to take, reading them safely and writing them."""

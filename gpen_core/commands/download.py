@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.registry import KNOWN_MODELS, find_known
 from ..downloads.download import MIRROR_VARIABLE, download, target_path
-from ..downloads.registry import KNOWN_MODELS, find_known
 from ..errors import UnreachableError
 
 UNKNOWN_NAME = 2

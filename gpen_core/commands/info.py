@@ -9,7 +9,7 @@ from typing import Any
 
 from ..bundled import RESTORER
 from ..checkpoints.checkpoint import load_state_dict, read_notice
-from ..downloads.registry import GPEN_MODELS, file_sha256
+from ..checkpoints.registry import GPEN_MODELS, file_sha256
 from ..network.config import detect_config
 from .restore_arguments import BUNDLED
 

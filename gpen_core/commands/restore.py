@@ -12,7 +12,7 @@ import torch
 
 from ..bundled import RESTORER
 from ..checkpoints.checkpoint import load_model
-from ..downloads.restorers import LoadedRestorer, load_largest
+from ..checkpoints.restorers import LoadedRestorer, load_largest
 from ..errors import GpenError
 from ..faces.detection import load_detector
 from ..faces.selection import parse_indices

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..blending.settings import BlendSettings
 from ..bundled import RESTORER
-from ..downloads.registry import BEST_DETECTOR, DETECTOR_MODELS
-from ..downloads.restorers import CHECKPOINT_FOLDERS
+from ..checkpoints.registry import BEST_DETECTOR, DETECTOR_MODELS
+from ..checkpoints.restorers import CHECKPOINT_FOLDERS
 from ..errors import CheckpointNotFoundError
 from ..faces.selection import FaceOrder
 from ..geometry.alignment import Template

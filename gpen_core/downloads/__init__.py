@@ -1,1 +1,1 @@
-"""Which model files are known, which are there, and how to get the others."""
+"""Getting model files: whole and checked, or not at all."""

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..checkpoints.registry import KnownModel, file_sha256
 from ..checkpoints.safe_load import read_tensors
 from ..errors import CheckpointError, DownloadError, UnreachableError
 from .file_lock import locked
@@ -28,7 +29,6 @@ from .http_stream import (
     open_stream,
     require_safe_url,
 )
-from .registry import KnownModel, file_sha256
 
 MIRROR_VARIABLE = "GPEN_MODEL_MIRROR"
 """Environment variable in which the command line and the nodes look for a mirror."""

@@ -3,7 +3,7 @@
 import pytest
 
 from comfy_server import ComfyServer
-from gpen_core.downloads.registry import GPEN_MODELS
+from gpen_core.checkpoints.registry import GPEN_MODELS
 
 pytestmark = pytest.mark.host
 

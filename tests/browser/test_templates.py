@@ -6,7 +6,7 @@ import pytest
 
 from comfy_server import ComfyServer
 from environment import REPOSITORY
-from gpen_core.downloads.registry import GPEN_MODELS
+from gpen_core.checkpoints.registry import GPEN_MODELS
 
 pytestmark = pytest.mark.host
 

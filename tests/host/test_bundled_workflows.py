@@ -14,7 +14,7 @@ from comfy_workflow import nodes_of_type, ui_to_api
 from environment import REPOSITORY
 from gpen_core.bundled import RESTORER
 from gpen_core.checkpoints.checkpoint import read_notice
-from gpen_core.downloads.restorers import BUNDLED_NAME
+from gpen_core.checkpoints.restorers import BUNDLED_NAME
 
 pytestmark = pytest.mark.host
 

@@ -12,8 +12,8 @@ import torch
 
 from comfy_server import ComfyServer
 from comfy_workflow import nodes_of_type, ui_to_api
-from gpen_core.downloads.registry import DETECTOR_MODELS, find_known
-from gpen_core.downloads.restorers import BUNDLED_NAME
+from gpen_core.checkpoints.registry import DETECTOR_MODELS, find_known
+from gpen_core.checkpoints.restorers import BUNDLED_NAME
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict
 from support.file_server import file_server, stalled

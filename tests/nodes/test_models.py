@@ -13,7 +13,7 @@ import pytest
 
 from gpen_core.bundled import RESTORER
 from gpen_core.checkpoints.checkpoint import read_notice, save_checkpoint
-from gpen_core.downloads.registry import GPEN_MODELS, find_known
+from gpen_core.checkpoints.registry import GPEN_MODELS, find_known
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict
 from support.file_server import file_server

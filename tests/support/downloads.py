@@ -2,7 +2,7 @@
 
 import hashlib
 
-from gpen_core.downloads.registry import KnownModel
+from gpen_core.checkpoints.registry import KnownModel
 
 NAME = "GPEN-test.onnx"
 PATH = f"/models/{NAME}"

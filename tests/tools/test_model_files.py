@@ -5,7 +5,7 @@ import socket
 import pytest
 
 import model_files
-from gpen_core.downloads.restorers import BUNDLED_NAME
+from gpen_core.checkpoints.restorers import BUNDLED_NAME
 from gpen_core.errors import CheckpointNotFoundError, UnreachableError
 from model_files import ensure_checkpoint, models_folders
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gpen_core.__main__ import main
+from gpen_core.checkpoints.registry import KNOWN_MODELS, find_known
 from gpen_core.commands import download as command
-from gpen_core.downloads.registry import KNOWN_MODELS, find_known
 from support.downloads import CONTENT, NAME, known, names_in
 from support.file_server import status
 

@@ -11,7 +11,7 @@ from PIL import Image
 from gpen_core.__main__ import main
 from gpen_core.bundled import RESTORER
 from gpen_core.checkpoints.checkpoint import read_notice, save_checkpoint
-from gpen_core.downloads.restorers import BUNDLED_NAME
+from gpen_core.checkpoints.restorers import BUNDLED_NAME
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from gpen_core.checkpoints.registry import KnownModel
 from gpen_core.downloads import download as module
 from gpen_core.downloads import http_stream
 from gpen_core.downloads.download import download, source_url
-from gpen_core.downloads.registry import KnownModel
 from gpen_core.errors import DownloadError
 from support.downloads import CONTENT, HALF, NAME, PATH, known, names_in
 from support.file_server import broken_off, serve, stalled, status
@@ -241,7 +241,7 @@ PROCESS = """
 import sys
 sys.path.insert(0, {repository!r})
 from gpen_core.downloads.download import download
-from gpen_core.downloads.registry import KnownModel
+from gpen_core.checkpoints.registry import KnownModel
 model = KnownModel({name!r}, {url!r}, {sha256!r})
 print(download(model, {folder!r}, mirror={mirror!r}))
 """

@@ -5,10 +5,10 @@ import contextlib
 import pytest
 import torch
 
+from gpen_core.checkpoints.registry import KnownModel
 from gpen_core.downloads import download as module
 from gpen_core.downloads import http_stream
 from gpen_core.downloads.download import download, target_path
-from gpen_core.downloads.registry import KnownModel
 from gpen_core.errors import DownloadError
 from support.downloads import CONTENT, HALF, NAME, PATH, known, names_in
 from support.file_server import broken_off, status

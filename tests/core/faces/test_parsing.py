@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
 
 from gpen_core.blending.face_mask import region_mask
-from gpen_core.downloads.registry import PARSER_MODELS
+from gpen_core.checkpoints.registry import PARSER_MODELS
 from gpen_core.errors import (
     CheckpointMismatchError,
     CheckpointNotFoundError,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gpen_core.checkpoints.registry import KNOWN_MODELS, file_sha256, find_known
 from gpen_core.downloads.download import source_url, target_path
-from gpen_core.downloads.registry import KNOWN_MODELS, file_sha256, find_known
 
 WORKFLOWS = sorted((Path(__file__).resolve().parents[3] / "workflows").glob("*.json"))
 

@@ -9,7 +9,7 @@ import torch
 import gpen_core
 from gpen_core.bundled import RESTORER
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY, read_notice, save_checkpoint
-from gpen_core.downloads.restorers import BUNDLED_NAME, load_largest, rank_restorers
+from gpen_core.checkpoints.restorers import BUNDLED_NAME, load_largest, rank_restorers
 from gpen_core.errors import CheckpointNotFoundError
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict

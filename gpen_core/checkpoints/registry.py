@@ -1,4 +1,4 @@
-"""Where the published model files come from, and how they are recognised."""
+"""The published model files: where they come from, and how they are recognised."""
 
 from __future__ import annotations
 

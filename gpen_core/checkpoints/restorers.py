@@ -1,4 +1,4 @@
-"""Which of the checkpoints at hand restores faces best: the largest GPEN network made for that."""
+"""Which of several checkpoints restores faces best: the largest GPEN network made for that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pathlib import Path
 import torch
 
 from ..bundled import RESTORER
-from ..checkpoints.checkpoint import (
+from ..errors import CheckpointError
+from ..network.config import SUPPORTED_SIZES, detect_config
+from ..network.generator import GpenGenerator
+from .checkpoint import (
     CHECKPOINT_SUFFIXES,
     CONFIG_KEY,
     load_model,
@@ -19,9 +22,6 @@ from ..checkpoints.checkpoint import (
     read_metadata,
     read_notice,
 )
-from ..errors import CheckpointError
-from ..network.config import SUPPORTED_SIZES, detect_config
-from ..network.generator import GpenGenerator
 from .registry import GPEN_MODELS
 
 BUNDLED_NAME = f"{RESTORER.stem} (bundled)"

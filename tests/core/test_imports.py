@@ -1,0 +1,125 @@
+"""Imports run one way: the drawn graph has no circle and no arrow upward."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import gpen_core
+
+PACKAGE = Path(gpen_core.__file__).parent
+FLOORS = (
+    {"errors"},
+    {"bundled", "images"},
+    {"geometry", "network"},
+    {"checkpoints", "degradation"},
+    {"downloads", "faces"},
+    {"blending", "comparison"},
+    {"pipeline"},
+    {"swaps"},
+    {"media"},
+    {"gpen_core"},  # what it exports
+    {"commands"},
+    {"__main__"},
+)
+"""The rooms, lowest first: each may import from lower floors, and from itself."""
+
+
+class Arrow(NamedTuple):
+    """One import: which module takes which name from which."""
+
+    source: str
+    target: str
+    name: str | None
+    place: str
+
+
+def module_name(path: Path) -> str:
+    parts = ("gpen_core", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(node: ast.AST, package: str):
+    """Module and name of each thing that a statement imports."""
+    if isinstance(node, ast.Import):
+        yield from ((alias.name, None) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            parents = package.split(".")[: 1 - node.level or None]
+            base = ".".join([*parents, *filter(None, [node.module])])
+        for alias in node.names:
+            module = f"{base}.{alias.name}".lstrip(".")
+            yield (module, None) if module in MODULES or not base else (base, alias.name)
+
+
+def draw_arrows():
+    """Every import in the package, also inside functions and for type checking only."""
+    for source, path in MODULES.items():
+        package = source if path.name == "__init__.py" else source.rpartition(".")[0]
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for target, name in imported(node, package):
+                place = f"{path.relative_to(PACKAGE.parent)}:{node.lineno}"
+                yield Arrow(source, target, name, place)
+
+
+ARROWS = list(draw_arrows())
+INNER = [arrow for arrow in ARROWS if arrow.target in MODULES]
+
+
+def room(module: str) -> str:
+    """The folder or file of the top level that a module belongs to."""
+    return module.split(".")[1] if "." in module else module
+
+
+def floor(module: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room(module) in rooms)
+
+
+def test_every_room_has_one_floor():
+    assert sorted(name for rooms in FLOORS for name in rooms) == sorted(set(map(room, MODULES)))
+
+
+def test_no_import_runs_up_or_across_a_floor():
+    wrong = [
+        f"{arrow.place} imports {arrow.target}"
+        for arrow in INNER
+        if room(arrow.source) != room(arrow.target) and floor(arrow.source) <= floor(arrow.target)
+    ]
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {module: set() for module in MODULES}
+    for arrow in INNER:
+        is_in_network = room(arrow.source) == room(arrow.target) == "network"
+        if not is_in_network:
+            graph[arrow.source].add(arrow.target)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_the_core_knows_nothing_of_comfyui():
+    hosts = {"nodes", "comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths"}
+    wrong = [
+        f"{arrow.place} imports {arrow.target}"
+        for arrow in ARROWS
+        if arrow.target.split(".")[0] in hosts or arrow.target.startswith("gpen_core.nodes")
+    ]
+    assert wrong == []
+
+
+def test_no_private_name_leaves_its_module():
+    wrong = [
+        f"{arrow.place} imports {arrow.name} from {arrow.target}"
+        for arrow in INNER
+        if arrow.name and arrow.name.startswith("_") and not arrow.name.startswith("__")
+    ]
+    assert wrong == []
