@@ -148,7 +148,9 @@ def _picture_workflow(page: ComfyPage, server: ComfyServer, file: Path, folder: 
     """Open a workflow with a sample in place of what it loads, run it and take its picture."""
     workflow = json.loads(file.read_text("utf-8"))
     clip = server.upload_image(_write_clip(folder / "clip.mp4"))
-    photo = server.upload_image(_damaged_photo(), "photo.png")
+    damages_itself = any(node["type"] == "GPEN_Degrade" for node in workflow["nodes"])
+    sample = sample_photo() if damages_itself else _damaged_photo()
+    photo = server.upload_image(sample, "photo.png")
     face = server.upload_image(np.ascontiguousarray(_damaged_photo()[:, ::-1]), "face.png")
     page.load_workflow(workflow)
     for node in workflow["nodes"]:
