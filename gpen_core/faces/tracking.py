@@ -9,6 +9,7 @@ landmarks in the cost and a fixed-gain filter in the place of the Kalman filter.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -199,10 +200,14 @@ class TrackOrder:
     lengths: Tensor
     """(T,) int64 number of its faces."""
 
-    @property
+    @cached_property
     def owner(self) -> Tensor:
         """(N,) int64 which of the T tracks each belongs to."""
         return torch.repeat_interleave(torch.arange(len(self.lengths)), self.lengths)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """The first row of each track and the one after its last."""
+        return list(zip(self.starts.tolist(), (self.starts + self.lengths).tolist(), strict=True))
 
 
 def order_by_track(faces: Faces, n_images: int) -> TrackOrder:
