@@ -23,15 +23,8 @@ from .faces.faces import Faces
 from .geometry.alignment import Template
 from .geometry.warping import crop_image
 from .images.validation import check_images, check_masks, is_finite
+from .monitor import SILENT, Monitor
 from .network.generator import GpenGenerator
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with the number of faces done and their total."""
-CropCallback = Callable[[Tensor], None]
-"""Called with each restored crop, to be looked at but not changed: (3, S, S) float32 RGB in [0, 1]
-on the model's device."""
-InterruptCheck = Callable[[], None]
-"""Called before each chunk of work; raises to stop it."""
 
 # A single number on the CPU goes to any device with the call.
 _ONE = torch.tensor(1.0, device="cpu")
@@ -64,9 +57,7 @@ def restore_faces(
     max_batch: int = 1,
     keep_crops: bool = False,
     seed: int = 0,
-    on_progress: ProgressCallback | None = None,
-    on_crop: CropCallback | None = None,
-    check_interrupt: InterruptCheck | None = None,
+    monitor: Monitor = SILENT,
 ) -> RestoreResult:
     """Restore faces and blend them back into their images.
 
@@ -86,9 +77,7 @@ def restore_faces(
         max_batch: Faces that go through the network together; bounds the memory.
         keep_crops: Return the crops before and after the network too.
         seed: Of the grain of the first image; each further one counts on. For a clip in parts.
-        on_progress: Called after each face.
-        on_crop: Called with each restored face, to show what is being done.
-        check_interrupt: Called before each chunk of faces.
+        monitor: Told of progress in faces, and shown each restored crop.
 
     Returns:
         As many images as were given, in the same order, on the same device.
@@ -122,9 +111,7 @@ def restore_faces(
         canvas=canvas,
         max_batch=max_batch,
         seed=seed,
-        on_progress=on_progress,
-        on_crop=on_crop,
-        check_interrupt=check_interrupt,
+        monitor=monitor,
     )
     if kept is None:
         return result
@@ -138,7 +125,7 @@ def crop_faces(
     *,
     template: Template | str = Template.FFHQ,
     device: torch.device | str | None = None,
-    check_interrupt: InterruptCheck | None = None,
+    monitor: Monitor = SILENT,
 ) -> Tensor:
     """Take the aligned crops out of the images, as ``restore_faces`` gives them to the network.
 
@@ -148,7 +135,7 @@ def crop_faces(
         size: Height and width of the crops in pixels.
         template: How the face sits in the crop.
         device: Where to resample; that of the images if None.
-        check_interrupt: Called before each face.
+        monitor: Told of progress in faces.
 
     Returns:
         (N, 3, size, size) float32 RGB in [0, 1], in the order of the faces, on the images' device.
@@ -160,10 +147,10 @@ def crop_faces(
     faces.count_per_image(len(images))
     crops = images.new_empty((len(faces), 3, size, size), dtype=torch.float32)
     plan = CropPlan(faces, size, template)
-    for (i,) in plan.chunks(1):
-        if check_interrupt is not None:
-            check_interrupt()
+    for done, (i,) in enumerate(plan.chunks(1), 1):
+        monitor.check_interrupt()
         crops[i] = plan.crop(images, [i], device or images.device)[0]
+        monitor.on_progress(done, len(faces))
     return crops
 
 
@@ -177,8 +164,7 @@ def paste_faces(
     user_masks: Tensor | None = None,
     canvas: Tensor | None = None,
     device: torch.device | str | None = None,
-    on_progress: ProgressCallback | None = None,
-    check_interrupt: InterruptCheck | None = None,
+    monitor: Monitor = SILENT,
 ) -> RestoreResult:
     """Blend crops that were restored elsewhere into the images they were taken from.
 
@@ -192,8 +178,7 @@ def paste_faces(
         user_masks: See there.
         canvas: See there.
         device: Where to resample; that of the images if None.
-        on_progress: Called after each face.
-        check_interrupt: Called before each face.
+        monitor: Told of progress in faces, and shown each crop.
 
     Returns:
         As many images as were given, in the same order, on the same device.
@@ -219,8 +204,7 @@ def paste_faces(
         canvas=canvas,
         max_batch=1,
         seed=0,
-        on_progress=on_progress,
-        check_interrupt=check_interrupt,
+        monitor=monitor,
     )
 
 
@@ -277,9 +261,7 @@ def _process(
     canvas: Tensor | None,
     max_batch: int,
     seed: int,
-    on_progress: ProgressCallback | None,
-    on_crop: CropCallback | None = None,
-    check_interrupt: InterruptCheck | None,
+    monitor: Monitor,
 ) -> RestoreResult:
     """Crop, restore and composite, chunk by chunk.
 
@@ -300,14 +282,12 @@ def _process(
     open_image = -1
     done = 0
     for chunk in plan.chunks(max_batch):
-        if check_interrupt is not None:
-            check_interrupt()
+        monitor.check_interrupt()
         crops = plan.crop(images, chunk, device)
         restored = restore(chunk, crops)
         color_maps = _fit_colors(crops, restored, settings)
         for i, before, after, color_map in zip(chunk, crops, restored, color_maps, strict=True):
-            if on_crop is not None:
-                on_crop(after)
+            monitor.on_crop(after)
             if plan.image_index[i] != open_image:
                 if compositor is not None:
                     compositor.finish()
@@ -323,8 +303,7 @@ def _process(
                 before = crop_image(base[open_image, :3], canvas_to_crop, size, device)
             compositor.add(before, after, canvas_to_crop, color_map=color_map)
             done += 1
-            if on_progress is not None:
-                on_progress(done, len(faces))
+            monitor.on_progress(done, len(faces))
     if compositor is not None:
         compositor.finish()
     return RestoreResult(painted, masks)

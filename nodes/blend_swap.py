@@ -18,7 +18,6 @@ from ..gpen_core.swaps.blend import SwapResult, blend_swap
 from ..gpen_core.swaps.frames import fill_in_dropped, is_withheld, match_frames
 from ..gpen_core.swaps.settings import SwapSettings
 from .host import (
-    check_interrupt,
     faces_at_once,
     fit_masks,
     network_on_device,
@@ -27,7 +26,7 @@ from .host import (
 )
 from .models import load_parser_on_device
 from .preview import before_after_ui
-from .progress import FaceProgress
+from .progress import face_monitor
 from .report import count_text, crop_outputs, restored_text
 from .schema import node_schema
 from .types import (
@@ -199,7 +198,6 @@ class GpenBlendSwap(io.ComfyNode):
                 images, detector, detection_size, threshold, scales, rotations, min_face_size
             )
         faces = steady_faces(faces, len(images), smoothing)
-        progress = FaceProgress(len(faces))
         network = network_on_device(model)
         result = blend_swap(
             originals,
@@ -213,9 +211,7 @@ class GpenBlendSwap(io.ComfyNode):
             parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
             max_batch=faces_at_once(model),
             keep_crops=output_crops,
-            on_progress=progress.on_progress,
-            on_crop=progress.on_crop,
-            check_interrupt=check_interrupt,
+            monitor=face_monitor(len(faces)),
         )
         seconds = time.monotonic() - started
         used = model if influences["restore"] else None

@@ -13,9 +13,11 @@ from ..gpen_core.blending.face_mask import box_masks
 from ..gpen_core.comparison import compare_images, describe
 from ..gpen_core.errors import TensorSpecError
 from ..gpen_core.geometry.resizing import resize
-from .host import AUTO, check_interrupt, fit_masks, to_channels_first
+from ..gpen_core.monitor import Monitor
+from .host import AUTO, fit_masks, to_channels_first
 from .models import load_detector_on_device
 from .preview import before_after_ui
+from .progress import check_interrupt
 from .schema import node_schema
 from .types import GpenFacesSocket
 
@@ -157,7 +159,7 @@ class GpenCompare(io.ComfyNode):
             region,
             detector=load_detector_on_device(AUTO),
             device=mm.get_torch_device(),
-            check_interrupt=check_interrupt,
+            monitor=Monitor(check_interrupt=check_interrupt),
         )
         text = describe(comparison, has_region=region is not None)
         measured = comparison.region or comparison.whole

@@ -12,16 +12,14 @@ from torch import Tensor
 from ..gpen_core import BlendSettings, Faces, crop_faces, paste_faces, restore_crops
 from ..gpen_core.geometry.resizing import resize
 from .host import (
-    check_interrupt,
     faces_at_once,
     fit_masks,
     network_on_device,
-    progress_bar,
     show_text,
     to_channels_first,
     to_channels_last,
 )
-from .progress import FaceProgress
+from .progress import face_monitor, node_monitor
 from .report import restored_text
 from .schema import node_schema
 from .types import GpenFacesSocket, GpenModelSocket, HostedModel
@@ -75,7 +73,7 @@ class GpenCropFaces(io.ComfyNode):
             faces,
             size,
             template=template,
-            check_interrupt=check_interrupt,
+            monitor=node_monitor(len(faces)),
         )
         return io.NodeOutput(to_channels_last(crops))
 
@@ -121,19 +119,18 @@ class GpenRestoreCrops(io.ComfyNode):
         inputs = to_channels_first(crops)[:, :3]
         started = time.monotonic()
         restored = torch.empty((len(inputs), 3, size, size), device=inputs.device)
-        progress = FaceProgress(len(inputs))
+        monitor = face_monitor(len(inputs))
         device = model.patcher.load_device
         network = network_on_device(model)
         max_batch = faces_at_once(model)
         for start in range(0, len(inputs), max_batch):
-            check_interrupt()
+            monitor.check_interrupt()
             chunk = inputs[start : start + max_batch].to(device, torch.float32)
             chunk = resize(chunk, (size, size))
             for i, crop in enumerate(restore_crops(network, chunk), start):
                 restored[i] = crop
-                if progress.on_crop is not None:
-                    progress.on_crop(crop)
-                progress.on_progress(i + 1, len(inputs))
+                monitor.on_crop(crop)
+                monitor.on_progress(i + 1, len(inputs))
         seconds = time.monotonic() - started
         crops_text = "1 crop" if len(inputs) == 1 else f"{len(inputs)} crops"
         show_text(restored_text(model, crops_text, seconds), cls.hidden.unique_id)
@@ -205,7 +202,6 @@ class GpenPasteFaces(io.ComfyNode):
             template=template,
             settings=BlendSettings(**blending),
             user_masks=fit_masks(mask, images),
-            on_progress=progress_bar(len(faces)),
-            check_interrupt=check_interrupt,
+            monitor=node_monitor(len(faces)),
         )
         return io.NodeOutput(to_channels_last(result.images), result.masks)

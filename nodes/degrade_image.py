@@ -14,12 +14,11 @@ from ..gpen_core.degradation import (
 )
 from ..gpen_core.errors import DegradeSettingsError
 from .host import (
-    check_interrupt,
-    progress_bar,
     show_text_in_running_node,
     to_channels_first,
     to_channels_last,
 )
+from .progress import node_monitor
 from .schema import node_schema
 
 CUSTOM = "custom"
@@ -212,8 +211,7 @@ class GpenDegrade(io.ComfyNode):
             seed=seed,
             strength=strength,
             same_for_all=same_for_all,
-            check_interrupt=check_interrupt,
-            on_progress=progress_bar(len(images)),
+            monitor=node_monitor(len(images)),
         )
         steps = draw_steps(
             settings, (images.shape[2], images.shape[3]), seed=seed, strength=strength

@@ -17,8 +17,9 @@ from ..gpen_core.faces.parsing import (
     FaceRegion,
     parse_faces,
 )
-from .host import check_interrupt, fit_masks, progress_bar, to_channels_first
+from .host import fit_masks, to_channels_first
 from .models import load_parser_on_device
+from .progress import node_monitor
 from .schema import node_schema
 from .types import GpenFacesSocket
 from .widgets import template_input
@@ -175,13 +176,13 @@ def _parse(
     """The mask of the chosen regions in the crop of each face, (N, S, S)."""
     parser = load_parser_on_device(parser_name)
     device = next(parser.parameters()).device
-    update = progress_bar(len(faces))
+    monitor = node_monitor(len(faces))
     masks = [torch.zeros((0, PARSING_SIZE, PARSING_SIZE))]
     for start in range(0, len(faces), _FACES_AT_ONCE):
-        check_interrupt()
+        monitor.check_interrupt()
         some = faces.select(list(range(start, min(start + _FACES_AT_ONCE, len(faces)))))
         crops = crop_faces(images, some, PARSING_SIZE, template=template, device=device)
         parsed = parse_faces(crops.to(device), parser)
         masks.append(region_mask(parsed, regions, feather).cpu())
-        update(start + len(some), len(faces))
+        monitor.on_progress(start + len(some), len(faces))
     return torch.cat(masks)

@@ -1,11 +1,10 @@
-"""What the pack asks of ComfyUI, but for model files: memory, progress, interruption, layout."""
+"""What the pack asks of ComfyUI, but for model files: memory, texts, layout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import comfy.model_management as mm
-import comfy.utils
 import torch
 import torch.nn.functional as F
 from comfy.model_patcher import ModelPatcher
@@ -63,21 +62,6 @@ def faces_at_once(model: HostedModel) -> int:
         return 1  # more would only take more memory
     free = mm.get_free_memory(device) * _SHARE_OF_FREE_MEMORY
     return max(1, min(_MAX_FACES_AT_ONCE, int(free / model.network.activation_bytes())))
-
-
-def progress_bar(total: int) -> Callable[[int, int], None]:
-    """A callback that moves the node's progress bar."""
-    bar = comfy.utils.ProgressBar(total)
-
-    def update(done: int, total: int) -> None:
-        bar.update_absolute(done, total)
-
-    return update
-
-
-def check_interrupt() -> None:
-    """Raise if the user has cancelled the prompt."""
-    mm.throw_exception_if_processing_interrupted()
 
 
 def show_text(text: str, node_id: str | None) -> None:

@@ -39,13 +39,12 @@ from ..gpen_core.errors import CheckpointError, CheckpointNotFoundError
 from ..gpen_core.faces.parsing import FaceParser, load_parser
 from .host import (
     AUTO,
-    check_interrupt,
     choose_dtype,
     load_on_device,
-    progress_bar,
     send_event,
     show_text_in_running_node,
 )
+from .progress import check_interrupt, progress_bar
 from .types import HostedModel
 
 DETECTION_FOLDER = "facedetection"

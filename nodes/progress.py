@@ -1,10 +1,12 @@
-"""The progress bar of a node, with the face in work."""
+"""The progress bar of a node, with the face in work, and its cancel button."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
+import comfy.model_management as mm
 import comfy.utils
 import torch
 import torch.nn.functional as F
@@ -12,24 +14,46 @@ from comfy.cli_args import LatentPreviewMethod, args
 from PIL import Image
 from torch import Tensor
 
-from ..gpen_core.pipeline import CropCallback
+from ..gpen_core.monitor import Monitor
 
 _LEAST_SECONDS_BETWEEN_PREVIEWS = 0.2
 
 
-class FaceProgress:
+def check_interrupt() -> None:
+    """Raise if the user has cancelled the prompt."""
+    mm.throw_exception_if_processing_interrupted()
+
+
+def progress_bar(total: int) -> Callable[[int, int], None]:
+    """A callback that moves the node's progress bar."""
+    bar = comfy.utils.ProgressBar(total)
+
+    def update(done: int, total: int) -> None:
+        bar.update_absolute(done, total)
+
+    return update
+
+
+def node_monitor(total: int) -> Monitor:
+    """The progress bar and cancel button of the node that runs."""
+    return Monitor(progress_bar(total), check_interrupt=check_interrupt)
+
+
+def face_monitor(total: int) -> Monitor:
+    """The same, with a picture of the face in work if previews are on in ComfyUI."""
+    if args.preview_method == LatentPreviewMethod.NoPreviews:
+        return node_monitor(total)
+    preview = _FacePreview(total)
+    return Monitor(preview.on_progress, preview.on_crop, check_interrupt)
+
+
+class _FacePreview:
     """A progress bar that counts faces and shows one of them now and then, as samplers do."""
 
     def __init__(self, total: int) -> None:
-        """Start a bar of ``total`` faces."""
         self._bar = comfy.utils.ProgressBar(total)
         self._preview: Image.Image | None = None
         self._last_preview = -_LEAST_SECONDS_BETWEEN_PREVIEWS
-
-    @property
-    def on_crop(self) -> CropCallback | None:
-        """Takes crops to show. None if previews are off in ComfyUI: nothing is computed then."""
-        return None if args.preview_method == LatentPreviewMethod.NoPreviews else self._show
 
     def on_progress(self, done: int, total: int) -> None:
         """Move the bar, and send the crop that waits to be shown."""
@@ -37,7 +61,8 @@ class FaceProgress:
         shown = None if preview is None else ("JPEG", preview, args.preview_size)
         self._bar.update_absolute(done, total, shown)
 
-    def _show(self, crop: Tensor) -> None:
+    def on_crop(self, crop: Tensor) -> None:
+        """Keep a picture of a crop from time to time."""
         now = time.monotonic()
         if now - self._last_preview >= _LEAST_SECONDS_BETWEEN_PREVIEWS:
             self._last_preview = now

@@ -13,7 +13,6 @@ from ..gpen_core.blending.canvas import canvas_scale
 from ..gpen_core.faces.clip import steady_faces
 from .canvas import canvas_inputs, make_canvas
 from .host import (
-    check_interrupt,
     faces_at_once,
     fit_masks,
     network_on_device,
@@ -21,7 +20,7 @@ from .host import (
     to_channels_last,
 )
 from .preview import before_after_ui
-from .progress import FaceProgress
+from .progress import face_monitor
 from .report import count_text, crop_outputs, restored_text
 from .schema import node_schema
 from .types import GpenFacesSocket, GpenModelSocket, HostedModel
@@ -157,7 +156,6 @@ class GpenRestoreFaces(io.ComfyNode):
             max_megapixels=max_megapixels,
         )
         canvas = make_canvas(images, factor, upscale_model) if factor > 1 else None
-        progress = FaceProgress(len(faces))
         network = network_on_device(model)
         result = restore_faces(
             images,
@@ -169,9 +167,7 @@ class GpenRestoreFaces(io.ComfyNode):
             canvas=canvas,
             max_batch=faces_at_once(model),
             keep_crops=output_crops,
-            on_progress=progress.on_progress,
-            on_crop=progress.on_crop,
-            check_interrupt=check_interrupt,
+            monitor=face_monitor(len(faces)),
         )
         seconds = time.monotonic() - started
         text = _describe(model, len(faces), len(images), seconds, is_enlarged=canvas is not None)

@@ -9,8 +9,9 @@ from ..gpen_core import BlendSettings, Faces, FineGrain, MaskShape, Template
 from ..gpen_core.checkpoints.registry import DETECTOR_MODELS
 from ..gpen_core.faces.detection import DEFAULT_DETECTION_SIZE, DEFAULT_THRESHOLD
 from ..gpen_core.faces.search import Rotations, Scales, search_faces
-from .host import AUTO, check_interrupt, progress_bar
+from .host import AUTO
 from .models import load_detector_on_device
+from .progress import node_monitor
 
 _DEFAULTS = BlendSettings()
 
@@ -229,6 +230,5 @@ def find_faces(
         scales=scales,
         rotations=rotations,
         min_size=min_face_size,
-        on_progress=progress_bar(len(images)),
-        check_interrupt=check_interrupt,
+        monitor=node_monitor(len(images)),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,13 +15,13 @@ from ..faces.faces import Faces
 from ..faces.retinaface import FaceDetector
 from ..images.srgb import luma
 from ..images.validation import check_images
+from ..monitor import SILENT, Monitor
 from .color_difference import ciede2000, rgb_to_lab
 from .landmarks import landmark_error
 from .structure import REACH_PX, halve, pool_scales, scale_count, structure_maps
 
 _STRIP_ROWS = 128
 """Computed together: the measures take dozens of times the memory of what they look at."""
-_InterruptCheck = Callable[[], None] | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def compare_images(
     *,
     detector: FaceDetector | None = None,
     device: torch.device | str | None = None,
-    check_interrupt: _InterruptCheck = None,
+    monitor: Monitor = SILENT,
 ) -> Comparison:
     """Measure how alike two batches of images are. Alpha does not count.
 
@@ -75,7 +74,7 @@ def compare_images(
         region: (B or 1, H, W) floating in [0, 1]: how far each pixel counts.
         detector: Finds the faces whose landmarks are compared.
         device: Where to compute; that of the images if None. A strip at a time is there.
-        check_interrupt: Called before each strip.
+        monitor: Asked before each strip; progress is not reported.
 
     Raises:
         TensorSpecError: The shapes do not match, a pixel is not finite, or a side is under 6
@@ -86,13 +85,13 @@ def compare_images(
     for index in range(len(after)):
         pair = [images[index, :3] for images in (before, after)]
         weights = None if region is None else region[index % len(region)]
-        sums = _measure(pair[0], pair[1], weights, device or after.device, check_interrupt)
+        sums = _measure(pair[0], pair[1], weights, device or after.device, monitor)
         for total, row in ((whole, 0), (inside, 1)):
             total.add([scale[row].tolist() for scale in sums])
     return Comparison(
         whole.result(),
         inside.result() if inside.weight > 0 else None,
-        _landmark_error(before, after, region, detector, check_interrupt),
+        _landmark_error(before, after, region, detector, monitor),
     )
 
 
@@ -101,7 +100,7 @@ def _measure(
     new: Tensor,
     weights: Tensor | None,
     device: torch.device | str,
-    check_interrupt: _InterruptCheck,
+    monitor: Monitor,
 ) -> list[Tensor]:
     """Sums over the pixels of two (3, H, W) images, as ``_maps`` has them, at each scale.
 
@@ -117,8 +116,7 @@ def _measure(
         height = old.shape[1]
         rows = torch.zeros(2, 7 if scale == 0 else 3, dtype=torch.float64)
         for top in range(0, height, _STRIP_ROWS):
-            if check_interrupt is not None:
-                check_interrupt()
+            monitor.check_interrupt()
             # With rows above and below for the window to reach into; they are cut off again.
             first, last = max(top - REACH_PX, 0), min(top + _STRIP_ROWS + REACH_PX, height)
             strips = [x[:, first:last].to(device, torch.float32) for x in (old, new)]
@@ -200,12 +198,12 @@ def _landmark_error(
     after: Tensor,
     region: Tensor | None,
     detector: FaceDetector | None,
-    check_interrupt: _InterruptCheck,
+    monitor: Monitor,
 ) -> float | None:
     if detector is None:
         return None
     old, new = (
-        detect_faces(images, detector, check_interrupt=check_interrupt)
+        detect_faces(images, detector, monitor=monitor.without_progress())
         for images in (before, after)
     )
     if region is not None:

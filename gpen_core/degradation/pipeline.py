@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import DegradeSettingsError, TensorSpecError
 from ..images.validation import check_images, is_finite
+from ..monitor import SILENT, Monitor
 from .resize import Resize
 from .settings import DegradeSettings
 from .stage import REFERENCE_PX, Draws, Step
@@ -26,8 +25,7 @@ def degrade(
     strength: float = 1.0,
     first_index: int = 0,
     same_for_all: bool = False,
-    check_interrupt: Callable[[], None] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    monitor: Monitor = SILENT,
 ) -> Tensor:
     """Damage pictures as cameras, networks and time do.
 
@@ -44,8 +42,7 @@ def degrade(
         first_index: Of the first image; where a clip is given in parts, how many came before.
         same_for_all: Draw the parameters once for all images, as for the frames of a clip. Noise
             and dust still change from image to image.
-        check_interrupt: Called before each image.
-        on_progress: Called after each with how many are done and how many there are.
+        monitor: Told of progress in images.
 
     Returns:
         The same shape, dtype and device, in [0, 1], alpha as it was. With strength 0 or nothing to
@@ -66,16 +63,14 @@ def degrade(
     degraded = images.clone()
     size = (images.shape[2], images.shape[3])
     for i, image in enumerate(degraded):
-        if check_interrupt is not None:
-            check_interrupt()
+        monitor.check_interrupt()
         index = first_index + i
         steps = draw_steps(
             settings, size, seed=seed, strength=strength, index=0 if same_for_all else index
         )
         if steps:
             image[:3] = _apply(steps, image[:3], _patterns(seed, index))
-        if on_progress is not None:
-            on_progress(i + 1, len(images))
+        monitor.on_progress(i + 1, len(images))
     return degraded
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import TensorSpecError
 from ..geometry.resizing import resize
 from ..images.validation import check_images
+from ..monitor import SILENT, Monitor
 from .faces import Faces
 from .retinaface import (
     DETECTOR_NETWORKS,
@@ -97,8 +97,7 @@ def detect_faces(
     detection_size: int = DEFAULT_DETECTION_SIZE,
     threshold: float = DEFAULT_THRESHOLD,
     max_batch: int = DEFAULT_MAX_BATCH,
-    on_progress: Callable[[int, int], None] | None = None,
-    check_interrupt: Callable[[], None] | None = None,
+    monitor: Monitor = SILENT,
 ) -> Faces:
     """Find the faces in a batch of images.
 
@@ -111,8 +110,7 @@ def detect_faces(
             smaller is surer of faces that fill the image. 0: full resolution.
         threshold: The least score of a face, in [0, 1]. Lower finds more, some of them false.
         max_batch: Images in one call of the network; large ones go in smaller numbers.
-        on_progress: Called with the number of images done and of all, after each chunk.
-        check_interrupt: Called before each chunk; what it raises ends the search.
+        monitor: Told of progress in images.
 
     Returns:
         Faces by image, those of one image by falling score, on the images' device. Boxes and
@@ -135,14 +133,12 @@ def detect_faces(
 
     parts = [Faces.empty(images.device)]
     for start in range(0, count, chunk):
-        if check_interrupt is not None:
-            check_interrupt()
+        monitor.check_interrupt()
         colors = images[start : start + chunk, :3]
         _check_finite(colors, start)
         copies = _resize(colors, copy_size).to(device)
         parts.append(_detect(copies, start, detector, anchors, scale, threshold).to(images.device))
-        if on_progress is not None:
-            on_progress(min(start + chunk, count), count)
+        monitor.on_progress(min(start + chunk, count), count)
     faces = Faces.concatenate(parts)
     logger.debug("%d faces in %d images, searched at %dx%d", len(faces), count, *copy_size[::-1])
     return faces

@@ -8,7 +8,6 @@ facexlib's, so that its checkpoints load; everything around them is done here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights
 from ..errors import NonFiniteOutputError, TensorSpecError
 from ..geometry.resizing import resize
+from ..monitor import SILENT, Monitor
 
 PARSING_SIZE = 512
 """Height and width in pixels of the crops that the networks were trained on."""
@@ -208,8 +208,7 @@ def parse_faces(
     parser: FaceParser,
     *,
     max_batch: int = DEFAULT_MAX_BATCH,
-    on_progress: Callable[[int, int], None] | None = None,
-    check_interrupt: Callable[[], None] | None = None,
+    monitor: Monitor = SILENT,
 ) -> Tensor:
     """Find out how likely each pixel belongs to each region.
 
@@ -221,8 +220,7 @@ def parse_faces(
             Not modified. They are resized to ``PARSING_SIZE``, with antialiasing.
         parser: From ``load_parser``.
         max_batch: Faces in one call of the network.
-        on_progress: Called with the number of faces done and of all, after each chunk.
-        check_interrupt: Called before each chunk; what it raises ends the work.
+        monitor: Told of progress in faces.
 
     Returns:
         (N, len(REGIONS), 512, 512) float32 on the crops' device, in the order of ``REGIONS``, for
@@ -242,8 +240,7 @@ def parse_faces(
         (count, len(REGIONS), PARSING_SIZE, PARSING_SIZE), dtype=torch.float32, device=crops.device
     )
     for start in range(0, count, max_batch):
-        if check_interrupt is not None:
-            check_interrupt()
+        monitor.check_interrupt()
         chunk = crops[start : start + max_batch]
         _check_finite(chunk, start)
         probabilities = parser(_resize(chunk).to(device))
@@ -253,8 +250,7 @@ def parse_faces(
                 "Use it in float32; if it is, the weights are damaged."
             )
         parsed[start : start + max_batch] = probabilities
-        if on_progress is not None:
-            on_progress(start + len(chunk), count)
+        monitor.on_progress(start + len(chunk), count)
     return parsed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..geometry.alignment import transform_points
 from ..geometry.resizing import resize
+from ..monitor import SILENT, Monitor
 from .detection import (
     DEFAULT_DETECTION_SIZE,
     DEFAULT_MAX_BATCH,
@@ -83,8 +84,7 @@ def search_faces(
     rotations: Rotations | str = Rotations.OFF,
     min_size: float = 0,
     max_batch: int = DEFAULT_MAX_BATCH,
-    on_progress: Callable[[int, int], None] | None = None,
-    check_interrupt: Callable[[], None] | None = None,
+    monitor: Monitor = SILENT,
 ) -> Faces:
     """Find the faces in a batch of images, hard ones too. With the defaults: ``detect_faces``.
 
@@ -101,9 +101,8 @@ def search_faces(
         rotations: What is done for tilted faces. Turned copies are of the standard size.
         min_size: Faces whose box has a smaller long side, in pixels of the image, are left out.
         max_batch: Images in one call of the network; large ones go in smaller numbers.
-        on_progress: Called with the number of steps done and of all: one step for each image and
-            each copy of it that may be searched, one more where tilted faces are turned upright.
-        check_interrupt: Called before each chunk; what it raises ends the search.
+        monitor: Told of progress in steps: one for each image and each copy of it that may be
+            searched, one more where tilted faces are turned upright.
 
     Returns:
         Faces by image, those of one image by falling score, on the images' device, in pixels of
@@ -123,8 +122,8 @@ def search_faces(
     factors = _FACTORS[scales]
     quarters = () if rotations is Rotations.OFF else (1, 2, 3)
     count = images.shape[0] if images.ndim else 0
-    report = _Progress(on_progress, count * (1 + len(factors) + len(quarters) + bool(quarters)))
-    search = _Search(images, detector, detection_size, threshold, max_batch, check_interrupt)
+    report = _Progress(monitor, count * (1 + len(factors) + len(quarters) + bool(quarters)))
+    search = _Search(images, detector, detection_size, threshold, max_batch, monitor)
 
     faces = search.standard(report)
     if factors:
@@ -147,13 +146,13 @@ def search_faces(
 class _Progress:
     """Counts the steps of several passes as those of one."""
 
-    def __init__(self, callback: Callable[[int, int], None] | None, total: int) -> None:
-        self._callback, self._total, self._done = callback, total, 0
+    def __init__(self, monitor: Monitor, total: int) -> None:
+        self._monitor, self._total, self._done = monitor, total, 0
 
     def advance(self, steps: int) -> None:
         self._done += steps
-        if self._callback is not None and steps:
-            self._callback(self._done, self._total)
+        if steps:
+            self._monitor.on_progress(self._done, self._total)
 
 
 class _Search:
@@ -166,12 +165,12 @@ class _Search:
         detection_size: int,
         threshold: float,
         max_batch: int,
-        check_interrupt: Callable[[], None] | None,
+        monitor: Monitor,
     ) -> None:
         self._images, self._detector = images, detector
         self._detection_size, self._threshold = detection_size, threshold
         self._retry_threshold = max(threshold, _RETRY_THRESHOLD)
-        self._max_batch, self._check_interrupt = max_batch, check_interrupt
+        self._max_batch, self._monitor = max_batch, monitor.without_progress()
 
     def standard(self, report: _Progress) -> Faces:
         """The faces that ``detect_faces`` finds."""
@@ -188,8 +187,7 @@ class _Search:
             detection_size=self._detection_size,
             threshold=self._threshold,
             max_batch=self._max_batch,
-            on_progress=advance,
-            check_interrupt=self._check_interrupt,
+            monitor=replace(self._monitor, on_progress=advance),
         ).to("cpu")
 
     def scaled(self, factor: float, report: _Progress) -> Faces:
@@ -234,7 +232,7 @@ class _Search:
                 self._detector,
                 threshold=self._threshold,
                 max_batch=self._max_batch,
-                check_interrupt=self._check_interrupt,
+                monitor=self._monitor,
             )
             for row, face in zip(chunk.tolist(), straight, strict=True):
                 if face is not None:
@@ -278,7 +276,7 @@ class _Search:
                 detection_size=0,
                 threshold=threshold,
                 max_batch=self._max_batch,
-                check_interrupt=self._check_interrupt,
+                monitor=self._monitor,
             ).to("cpu")
             corners = transform_points(faces.boxes.view(-1, 2, 2), back)
             parts.append(

@@ -8,7 +8,6 @@ exact as those of any upright face.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +22,7 @@ from ..geometry.alignment import (
     transform_points,
 )
 from ..geometry.warping import crop_image
+from ..monitor import SILENT, Monitor
 from .detection import detect_faces
 from .faces import Faces, long_sides
 from .retinaface import FaceDetector
@@ -78,7 +78,7 @@ def straighten_faces(
     *,
     threshold: float,
     max_batch: int,
-    check_interrupt: Callable[[], None] | None = None,
+    monitor: Monitor = SILENT,
 ) -> list[Faces | None]:
     """Detect faces again, each in views in which it stands upright.
 
@@ -89,13 +89,13 @@ def straighten_faces(
         detector: From ``load_detector``.
         threshold: The least score of a face that is upright, in [0, 1].
         max_batch: Views in one call of the network.
-        check_interrupt: Called before each call of the network; what it raises ends the search.
+        monitor: For interruption; progress is not reported.
 
     Returns:
         For each face the same one with new box, landmarks and score, on the CPU; None where no
         upright face is seen. The box is the upright one around the oval that fills the tilted one.
     """
-    look = _Views(images, detector, max_batch, check_interrupt)
+    look = _Views(images, detector, max_batch, monitor.without_progress())
     coarse = look.at(
         [[(pose, turn, 1.0) for turn in _COARSE_TURNS] for pose in _poses(faces)], _COARSE_VIEW
     )
@@ -112,14 +112,10 @@ class _Views:
     """Cuts views out of the images and detects the face in the middle of each."""
 
     def __init__(
-        self,
-        images: Tensor,
-        detector: FaceDetector,
-        max_batch: int,
-        check_interrupt: Callable[[], None] | None,
+        self, images: Tensor, detector: FaceDetector, max_batch: int, monitor: Monitor
     ) -> None:
         self._images, self._detector = images, detector
-        self._max_batch, self._check_interrupt = max_batch, check_interrupt
+        self._max_batch, self._monitor = max_batch, monitor
 
     def at(
         self, looks: list[list[tuple[_Pose, float, float]]], view: tuple[int, int]
@@ -142,7 +138,7 @@ class _Views:
             detection_size=0,
             threshold=_VIEW_THRESHOLD,
             max_batch=self._max_batch,
-            check_interrupt=self._check_interrupt,
+            monitor=self._monitor,
         ).to("cpu")
         sightings = iter(
             [

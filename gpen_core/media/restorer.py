@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -15,6 +14,7 @@ from ..faces.retinaface import FaceDetector
 from ..faces.search import Rotations, Scales, search_faces
 from ..faces.selection import FaceOrder, select_faces
 from ..geometry.alignment import Template
+from ..monitor import SILENT, Monitor
 from ..network.generator import GpenGenerator
 from ..pipeline import restore_faces
 
@@ -55,8 +55,7 @@ class Restorer:
     canvas: CanvasSettings = field(default_factory=CanvasSettings)
     max_batch: int = 1
     """Faces that go through the network together."""
-    check_interrupt: Callable[[], None] | None = None
-    """Called before each chunk of work; raises to stop it."""
+    monitor: Monitor = SILENT
 
     def find(self, images: Tensor) -> Faces:
         """The chosen faces of (B, C, H, W) images in [0, 1]."""
@@ -69,7 +68,7 @@ class Restorer:
             scales=search.scales,
             rotations=search.rotations,
             min_size=search.min_size,
-            check_interrupt=self.check_interrupt,
+            monitor=self.monitor,
         )
         return select_faces(faces, order=self.order, indices=self.indices)
 
@@ -114,5 +113,5 @@ class Restorer:
             canvas=canvas,
             max_batch=self.max_batch,
             seed=seed,
-            check_interrupt=self.check_interrupt,
+            monitor=self.monitor,
         ).images

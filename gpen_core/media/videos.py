@@ -43,6 +43,10 @@ _LIMITED_RANGE = 1
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 
 
+def _ignore_progress(_what: str, _done: int, _total: int) -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class VideoReport:
     """What ``restore_video`` did."""
@@ -73,7 +77,7 @@ def restore_video(
     *,
     encoding: VideoEncoding | None = None,
     smoothing: float = 0.0,
-    on_progress: VideoProgress | None = None,
+    on_progress: VideoProgress = _ignore_progress,
 ) -> VideoReport:
     """Restore the faces of a video; sound, subtitles and everything else is copied.
 
@@ -109,7 +113,7 @@ def restore_video(
 
 
 def _survey(
-    source: Path, restorer: Restorer, smoothing: float, on_progress: VideoProgress | None
+    source: Path, restorer: Restorer, smoothing: float, on_progress: VideoProgress
 ) -> _Survey:
     """The faces of all frames, and their times."""
     parts = [Faces.empty()]
@@ -121,8 +125,7 @@ def _survey(
             found = restorer.find(torch.stack([view.upright_rgb() for view in views]))
             parts.append(_moved(found, len(times)))
             times += [frame.pts for frame in chunk]
-            if on_progress is not None:
-                on_progress("find", len(times), total)
+            on_progress("find", len(times), total)
         faces = steady_faces(Faces.concatenate(parts), len(times), smoothing)
         return _Survey(faces, presentation_times(times, stream))
 
@@ -133,7 +136,7 @@ def _write(
     restorer: Restorer,
     encoding: VideoEncoding,
     survey: _Survey,
-    on_progress: VideoProgress | None,
+    on_progress: VideoProgress,
 ) -> VideoReport:
     """Restore and encode all frames, and copy all other packets."""
     total = len(survey.times)
@@ -167,8 +170,7 @@ def _write(
                 output.mux(encoder.encode(frame))
                 n_encoded += 1
             waiting.clear()
-            if on_progress is not None:
-                on_progress("restore", n_encoded, total)
+            on_progress("restore", n_encoded, total)
 
         for item in read_video(container, video, others):
             if isinstance(item, Packet):

@@ -24,8 +24,9 @@ from ..faces.parsing import FACE_REGIONS, FaceParser, parse_faces
 from ..geometry.alignment import Template
 from ..geometry.warping import crop_image
 from ..images.validation import check_images, check_masks
+from ..monitor import SILENT, Monitor
 from ..network.generator import GpenGenerator
-from ..pipeline import CropCallback, InterruptCheck, ProgressCallback, restore_crops
+from ..pipeline import restore_crops
 from .changes import CHANGE_MAP_PX, find_changes
 from .settings import SwapSettings
 from .swap_frame import Originals, SwapFrame, within
@@ -62,9 +63,7 @@ def blend_swap(
     parser: FaceParser | None = None,
     max_batch: int = 1,
     keep_crops: bool = False,
-    on_progress: ProgressCallback | None = None,
-    on_crop: CropCallback | None = None,
-    check_interrupt: InterruptCheck | None = None,
+    monitor: Monitor = SILENT,
 ) -> SwapResult:
     """Restore the faces that a swap changed, and blend them with the original.
 
@@ -85,9 +84,7 @@ def blend_swap(
         parser: Finds, in the original, what is not face and therefore shows as in the original.
         max_batch: Faces that go through the network together; bounds the memory.
         keep_crops: Return the crops before and after too.
-        on_progress: Called after each face.
-        on_crop: Called with each blended face, to show what is being done.
-        check_interrupt: Called before each image that is compared and each chunk of faces.
+        monitor: Told of progress in faces, and shown each blended crop.
 
     Raises:
         TensorSpecError: A tensor has another shape or dtype, pixels are not finite, or a face
@@ -101,7 +98,7 @@ def blend_swap(
     settings = settings or SwapSettings()
     paired = Originals(originals, swapped, frames)
     device = next(model.parameters()).device
-    faces, maps = _swapped_faces(paired, swapped, faces, template, device, check_interrupt)
+    faces, maps = _swapped_faces(paired, swapped, faces, template, device, monitor)
     replaced = soften(maps, _SOFT_EDGE / 2)
     touched = soften(maps, _SOFT_EDGE / 2, settings.margin)
     plan = CropPlan(faces, model.config.size, template)
@@ -113,8 +110,7 @@ def blend_swap(
     open_image = -1
     done = 0
     for chunk in plan.chunks(max_batch):
-        if check_interrupt is not None:
-            check_interrupt()
+        monitor.check_interrupt()
         before = plan.crop(swapped, chunk, device)
         reference = _crop_originals(paired, plan, chunk, device)
         included = _face_pixels(reference, parser) if settings.keep else None
@@ -124,8 +120,7 @@ def blend_swap(
         if kept is not None:
             kept.put(chunk, before, after)
         for n, i in enumerate(chunk):
-            if on_crop is not None:
-                on_crop(after[n])
+            monitor.on_crop(after[n])
             if frame is None or plan.image_index[i] != open_image:
                 if frame is not None:
                     frame.finish()
@@ -146,8 +141,7 @@ def blend_swap(
                 bare = bare + margin * _removed_noise(before[n], after[n], margin)
             frame.add(before[n], after[n], plan.image_to_crop[i], touched[i], bare, shown)
             done += 1
-            if on_progress is not None:
-                on_progress(done, len(faces))
+            monitor.on_progress(done, len(faces))
     if frame is not None:
         frame.finish()
     crops = (kept.before, kept.after) if kept is not None else (None, None)
@@ -160,14 +154,13 @@ def _swapped_faces(
     faces: Faces,
     template: Template | str,
     device: torch.device,
-    check_interrupt: InterruptCheck | None,
+    monitor: Monitor,
 ) -> tuple[Faces, Tensor]:
     """The faces that differ from the original, and the maps (M, K, K) of where."""
     is_swapped = torch.zeros(len(faces), dtype=torch.bool)
     maps: dict[int, Tensor] = {}
     for image in sorted(set(faces.image_index.tolist())):
-        if check_interrupt is not None:
-            check_interrupt()
+        monitor.check_interrupt()
         of_image = (faces.image_index == image).nonzero().flatten()
         changes = find_changes(
             originals.of(image), swapped[image], faces.select(of_image), template, device

@@ -6,6 +6,7 @@ import gpen_core
 from gpen_core.errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from gpen_core.faces.faces import Faces
 from gpen_core.geometry.alignment import template_landmarks
+from gpen_core.monitor import Monitor
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict
 from support.faces import PLACES, batch, faces_at
@@ -129,9 +130,11 @@ def test_progress_comes_with_every_face_and_interruption_with_every_chunk(identi
         identity,
         faces_at(*PLACES),
         max_batch=3,
-        on_progress=lambda *progress: events.append(progress),
-        on_crop=lambda crop: events.append(tuple(crop.shape)),
-        check_interrupt=lambda: events.append("check"),
+        monitor=Monitor(
+            on_progress=lambda *progress: events.append(progress),
+            on_crop=lambda crop: events.append(tuple(crop.shape)),
+            check_interrupt=lambda: events.append("check"),
+        ),
     )
     size = identity.config.size
     shown = (3, size, size)
@@ -147,7 +150,9 @@ def test_an_interruption_stops_the_work(identity):
         raise StopError
 
     with pytest.raises(StopError):
-        gpen_core.restore_faces(batch(), identity, faces_at(*PLACES), check_interrupt=stop)
+        gpen_core.restore_faces(
+            batch(), identity, faces_at(*PLACES), monitor=Monitor(check_interrupt=stop)
+        )
 
 
 def test_a_network_that_overflows_is_reported_and_not_pasted():

@@ -95,7 +95,7 @@ def test_previews_that_are_off_cost_nothing(progress, monkeypatch):
     from comfy.cli_args import LatentPreviewMethod, args
 
     monkeypatch.setattr(args, "preview_method", LatentPreviewMethod.NoPreviews)
-    assert progress.FaceProgress(3).on_crop is None
+    assert progress.face_monitor(3).on_crop is progress.node_monitor(3).on_crop
 
 
 def test_previews_are_shrunk_sent_with_the_bar_and_not_too_often(progress, monkeypatch):
@@ -110,7 +110,7 @@ def test_previews_are_shrunk_sent_with_the_bar_and_not_too_often(progress, monke
     )
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    bar = progress.FaceProgress(3)
+    bar = progress.face_monitor(3)
     for done in (1, 2, 3):
         bar.on_crop(torch.full((3, 64, 64), done / 10))
         bar.on_progress(done, 3)

@@ -11,6 +11,7 @@ from gpen_core.blending.face_mask import box_masks
 from gpen_core.comparison import compare, compare_images
 from gpen_core.errors import GpenError
 from gpen_core.geometry.resizing import resize
+from gpen_core.monitor import Monitor
 from support.faces import faces_at
 from support.geometry import noise
 
@@ -173,7 +174,8 @@ def test_compare_images_strips_make_no_difference(monkeypatch, rows):
 
 def test_compare_images_asks_before_each_image_whether_to_stop():
     asked = []
-    compare_images(*(torch.zeros(3, 3, 8, 8),) * 2, check_interrupt=lambda: asked.append(1))
+    monitor = Monitor(check_interrupt=lambda: asked.append(1))
+    compare_images(*(torch.zeros(3, 3, 8, 8),) * 2, monitor=monitor)
     assert len(asked) == 3
 
 

@@ -1,5 +1,6 @@
 """Whole degradations: the same on every run, device and split, and nothing changed by mistake."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ from gpen_core import DEGRADE_PRESETS, DegradeSettings, degrade
 from gpen_core.degradation import draw_steps
 from gpen_core.degradation.noise import NoiseSettings
 from gpen_core.errors import DegradeSettingsError, TensorSpecError
+from gpen_core.monitor import Monitor
 from support.geometry import smooth
 from support.stand_in_gpu import DEVICE, stand_in_gpu
 
@@ -135,7 +137,8 @@ def test_any_images_keep_their_shape_kind_and_alpha(
 
 def test_progress_is_told_and_a_cancellation_ends_the_work():
     told = []
-    degrade(batch(3), NOISE, seed=0, on_progress=lambda *done: told.append(done))
+    monitor = Monitor(on_progress=lambda *done: told.append(done))
+    degrade(batch(3), NOISE, seed=0, monitor=monitor)
     assert told == [(1, 3), (2, 3), (3, 3)]
     told.clear()
 
@@ -144,10 +147,7 @@ def test_progress_is_told_and_a_cancellation_ends_the_work():
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        degrade(
-            batch(3), NOISE, seed=0, check_interrupt=cancel,
-            on_progress=lambda *done: told.append(done),
-        )  # fmt: skip
+        degrade(batch(3), NOISE, seed=0, monitor=replace(monitor, check_interrupt=cancel))
     assert told == [(1, 3)]
 
 

@@ -22,6 +22,7 @@ from gpen_core.errors import (
 from gpen_core.faces.detection import DEFAULT_DETECTION_SIZE, detect_faces, load_detector
 from gpen_core.faces.faces import Faces
 from gpen_core.faces.retinaface import FaceDetector, decode_boxes, decode_landmarks, make_anchors
+from gpen_core.monitor import Monitor
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict
 from support.crowd import crowd
@@ -166,7 +167,8 @@ def test_detect_faces_of_tiny_images_finds_none(size, detection_size, detector):
 
 def test_detect_faces_of_no_images_is_empty(detector):
     done = []
-    faces = detect_faces(torch.zeros(0, 3, 64, 64), detector, on_progress=lambda *n: done.append(n))
+    monitor = Monitor(on_progress=lambda *n: done.append(n))
+    faces = detect_faces(torch.zeros(0, 3, 64, 64), detector, monitor=monitor)
     assert len(faces) == 0
     assert done == []
 
@@ -318,8 +320,10 @@ def test_detect_faces_reports_progress_and_asks_for_interruption(detector, frame
         frames[:5, :, ::8, ::8],
         detector,
         max_batch=2,
-        on_progress=lambda done, total: events.append((done, total)),
-        check_interrupt=lambda: events.append("asked"),
+        monitor=Monitor(
+            on_progress=lambda done, total: events.append((done, total)),
+            check_interrupt=lambda: events.append("asked"),
+        ),
     )
     assert events == ["asked", (2, 5), "asked", (4, 5), "asked", (5, 5)]
 
@@ -341,8 +345,10 @@ def test_detect_faces_ends_when_interrupted(detector, frames):
             frames[:, :, ::8, ::8],
             detector,
             max_batch=1,
-            check_interrupt=interrupt,
-            on_progress=lambda *n: done.append(n),
+            monitor=Monitor(
+                on_progress=lambda *n: done.append(n),
+                check_interrupt=interrupt,
+            ),
         )
     assert done == [(1, 7)]
 

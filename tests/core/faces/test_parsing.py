@@ -26,6 +26,7 @@ from gpen_core.faces.parsing import (
     load_parser,
     parse_faces,
 )
+from gpen_core.monitor import Monitor
 from support.hostile import Bomb
 
 PARSENET, BISENET = "parsenet", "bisenet"
@@ -281,7 +282,7 @@ def test_parse_faces_of_no_crops_is_empty():
     parsed = parse_faces(
         torch.zeros(0, 3, 64, 64),
         parser_by_color(PARSENET, "skin", "hair"),
-        on_progress=lambda *n: done.append(n),
+        monitor=Monitor(on_progress=lambda *n: done.append(n)),
     )
     assert parsed.shape == (0, len(REGIONS), 512, 512)
     assert region_mask(parsed, FACE_REGIONS, 0.05).shape == (0, 512, 512)
@@ -294,8 +295,10 @@ def test_parse_faces_reports_progress_and_asks_for_interruption(small):
         halves(8, 5),
         parser_by_color(PARSENET, "skin", "hair"),
         max_batch=2,
-        on_progress=lambda done, total: events.append((done, total)),
-        check_interrupt=lambda: events.append("asked"),
+        monitor=Monitor(
+            on_progress=lambda done, total: events.append((done, total)),
+            check_interrupt=lambda: events.append("asked"),
+        ),
     )
     assert events == ["asked", (2, 5), "asked", (4, 5), "asked", (5, 5)]
 

@@ -19,6 +19,7 @@ from gpen_core.faces.search import (
     _join_scales,
     search_faces,
 )
+from gpen_core.monitor import Monitor
 
 EVERYTHING = {"scales": "all", "rotations": "always"}
 # Of the diagonal of the upright face's box: how far a landmark may be from where the turn takes it.
@@ -326,7 +327,8 @@ def test_search_faces_ignores_alpha_and_takes_half_precision(detector, frames):
 def test_search_faces_of_no_images_is_empty(detector):
     done = []
     images = torch.zeros(0, 3, 64, 64)
-    faces = search_faces(images, detector, on_progress=lambda *n: done.append(n), **EVERYTHING)
+    monitor = Monitor(on_progress=lambda *n: done.append(n))
+    faces = search_faces(images, detector, monitor=monitor, **EVERYTHING)
     assert len(faces) == 0
     assert done == []
 
@@ -377,7 +379,7 @@ def test_search_faces_reports_progress_over_all_copies(options, steps, detector,
             images,
             detector,
             max_batch=2,
-            on_progress=lambda *n, done=done: done.append(n),
+            monitor=Monitor(on_progress=lambda *n, done=done: done.append(n)),
             **options,
         )
         counts = [count for count, _ in done]
@@ -391,9 +393,8 @@ def test_search_faces_asks_for_interruption_before_each_call(detector, frames):
         pass
 
     asked = []
-    calls = network_calls(
-        detector, frames, max_batch=2, check_interrupt=lambda: asked.append(1), **EVERYTHING
-    )
+    monitor = Monitor(check_interrupt=lambda: asked.append(1))
+    calls = network_calls(detector, frames, max_batch=2, monitor=monitor, **EVERYTHING)
     assert len(asked) == len(calls)
 
     def interrupt():
@@ -403,7 +404,7 @@ def test_search_faces_asks_for_interruption_before_each_call(detector, frames):
 
     asked.clear()
     with pytest.raises(InterruptedByUserError):
-        search_faces(frames, detector, check_interrupt=interrupt, **EVERYTHING)
+        search_faces(frames, detector, monitor=Monitor(check_interrupt=interrupt), **EVERYTHING)
 
 
 def test_search_faces_with_a_wrong_option_raises(detector):

@@ -11,6 +11,7 @@ from gpen_core.blending.color_match import rgb_to_oklab
 from gpen_core.blending.grain import measure_noise
 from gpen_core.errors import TensorSpecError
 from gpen_core.faces.parsing import PARSING_SIZE, REGIONS, FaceRegion
+from gpen_core.monitor import Monitor
 from gpen_core.swaps.blend import blend_swap
 from gpen_core.swaps.settings import SwapSettings
 from support.faces import faces_at
@@ -295,16 +296,15 @@ def test_no_faces_leave_the_swap_as_it_is(originals, swapped, random_network):
 
 def test_progress_and_interruption(originals, swapped, faces, random_network):
     seen = []
-    blend_swap(
-        originals, swapped, random_network, faces, on_progress=lambda *done: seen.append(done)
-    )
+    monitor = Monitor(on_progress=lambda *done: seen.append(done))
+    blend_swap(originals, swapped, random_network, faces, monitor=monitor)
     assert seen == [(1, 1)]
 
     def stop():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        blend_swap(originals, swapped, random_network, faces, check_interrupt=stop)
+        blend_swap(originals, swapped, random_network, faces, monitor=Monitor(check_interrupt=stop))
 
 
 @pytest.mark.parametrize("field", ["restore", "detail", "color", "grain", "keep", "margin"])
