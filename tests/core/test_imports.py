@@ -11,7 +11,7 @@ import gpen_core
 
 PACKAGE = Path(gpen_core.__file__).parent
 FLOORS = (
-    {"errors"},
+    {"errors", "monitor"},
     {"bundled", "images"},
     {"geometry", "network"},
     {"checkpoints", "degradation"},
