@@ -26,11 +26,14 @@ def add_to(commands: Any) -> None:
         help="fetch a published model file, or list them",
         description="Fetch a published model file and check it; without a name, list them.",
         epilog=(
-            "Exit status: 0 the file is there; 1 it could not be had; 2 no file of that name is "
-            "known; 3 no connection; 130 cancelled, and the same command goes on from there."
+            "Exit status: 0 the file is there; 1 the download failed; 2 no file of that name is "
+            "known; 3 no connection; 130 cancelled, and the same command continues from there."
         ),
     )
     parser.add_argument("name", nargs="?", help="file name, such as GPEN-BFR-512.onnx")
+    parser.add_argument(
+        "--list", action="store_true", help="print every file with its address and SHA-256"
+    )
     parser.add_argument(
         "--to", type=Path, default=Path(), metavar="FOLDER", help="default: this folder"
     )
@@ -38,25 +41,25 @@ def add_to(commands: Any) -> None:
         "--mirror",
         default=os.environ.get(MIRROR_VARIABLE),
         metavar="URL",
-        help=f"takes the place of scheme and host of the address; default: {MIRROR_VARIABLE}",
+        help=f"replaces scheme and host of the address; default: ${MIRROR_VARIABLE}",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Download a file, or print the list."""
-    if options.name is None:
+    if options.list or options.name is None:
         _print_list()
         return 0
     model = find_known(options.name)
     if model is None:
         print(
-            f"{options.name}: expected a known file. Run download without a name for the list.",
+            f"name: expected a published file, got {options.name}. Run download --list to see all.",
             file=sys.stderr,
         )
         return UNKNOWN_NAME
     if target_path(model.filename, options.to).is_file():
-        print(f"{options.to / model.filename}: there already")
+        print(f"{options.to / model.filename}: already there")
         return 0
     try:
         with _progress(model.filename) as on_progress:
@@ -65,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return UNREACHABLE
     except KeyboardInterrupt:
-        print("Cancelled. The same command goes on from here.", file=sys.stderr)
+        print("Cancelled. The same command continues from here.", file=sys.stderr)
         return CANCELLED
     checked = "SHA-256 as published" if model.sha256 else "no published hash; tensors only"
     print(f"{path}: {path.stat().st_size:,} bytes, {checked}")
@@ -76,8 +79,9 @@ def run(options: argparse.Namespace) -> int:
 def _print_list() -> None:
     for model in KNOWN_MODELS:
         size = f"{model.n_bytes / 1e6:.0f} MB" if model.n_bytes else "?"
-        source = model.url if model.is_downloadable else f"{model.url} (by hand)"
-        print(f"{model.filename:<34} {size:>6}  {model.license:<23}  {source}")
+        print(f"{model.filename:<34} {size:>6}  {model.license}")
+        print(f"    {model.url}" + ("" if model.is_downloadable else " (by hand)"))
+        print(f"    SHA-256 {model.sha256 or 'not published'}")
 
 
 @contextmanager

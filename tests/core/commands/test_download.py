@@ -1,6 +1,7 @@
 """``python -m gpen_core download``: what it prints and how it ends."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,13 +25,15 @@ def published(monkeypatch):
     monkeypatch.setattr(command, "find_known", lambda name: known() if name == NAME else None)
 
 
-def test_without_a_name_every_file_is_listed(capsys):
-    assert main(["download"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [model.filename for model in KNOWN_MODELS]
-    assert [line for line in lines if "by hand" in line] == [
-        line for line in lines if line.startswith("GPEN-BFR-512.pth")
-    ]
+@pytest.mark.parametrize("arguments", [[], ["--list"]])
+def test_every_file_is_listed_with_its_address_and_hash(arguments, capsys):
+    assert main(["download", *arguments]) == 0
+    entries = re.split(r"\n(?! )", capsys.readouterr().out.rstrip())
+    for entry, model in zip(entries, KNOWN_MODELS, strict=True):
+        assert entry.startswith(model.filename)
+        assert model.url in entry
+        assert (model.sha256 or "not published") in entry
+        assert ("by hand" in entry) is (model.filename == "GPEN-BFR-512.pth")
 
 
 def test_a_file_is_downloaded_and_not_twice(site, folder, published, monkeypatch, capsys):
@@ -41,7 +44,7 @@ def test_a_file_is_downloaded_and_not_twice(site, folder, published, monkeypatch
     assert f"{folder / NAME}: 1,048,576 bytes, SHA-256 as published" in printed
     assert "non-commercial use only" in printed
     assert main(["download", NAME, "--to", str(folder)]) == 0
-    assert "there already" in capsys.readouterr().out
+    assert "already there" in capsys.readouterr().out
     assert len(site.requests) == 1
 
 
@@ -79,6 +82,6 @@ def test_ctrl_c_keeps_what_has_come(site, folder):
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1].decode()
     assert process.returncode == command.CANCELLED == 130
-    assert "goes on from here" in said
+    assert "continues from here" in said
     assert part.read_bytes() == CONTENT
     assert names_in(folder) == [f"{name}.part", f"{name}.part.etag"]
