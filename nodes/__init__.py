@@ -11,7 +11,7 @@ from .degrade_image import GpenDegrade
 from .detect_faces import GpenDetectFaces
 from .face_mask import GpenFaceMask
 from .load_model import GpenLoadModel
-from .models import register_model_folders
+from .model_folders import register_model_folders
 from .restore_faces import GpenRestoreFaces
 from .select_faces import GpenSelectFaces
 

@@ -1,4 +1,4 @@
-"""Model files: in which folders they lie, which are there, fetching the others, loading them."""
+"""Model files: which can be chosen, fetching those that are not there, loading them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import comfy.model_management as mm
-import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ..gpen_core import FaceDetector, load_detector, load_model
 from ..gpen_core.bundled import DETECTOR, RESTORER
-from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES
 from ..gpen_core.checkpoints.registry import (
     BEST_DETECTOR,
     DETECTOR_MODELS,
@@ -44,10 +42,14 @@ from .host import (
     send_event,
     show_text_in_running_node,
 )
+from .model_folders import (
+    DETECTION_FOLDERS,
+    checkpoints_on_disk,
+    find_model,
+    searched_folders,
+)
 from .progress import check_interrupt, progress_bar
 from .types import HostedModel
-
-DETECTION_FOLDER = "facedetection"
 
 DOWNLOAD_VARIABLE = "GPEN_DOWNLOAD"
 """Environment variable that forbids downloads when it is 0."""
@@ -58,12 +60,6 @@ _PROGRESS_INTERVAL_S = 0.25
 _BEYOND_BUNDLED = "Load GPEN Model downloads the one you choose when you press Run."
 
 
-def register_model_folders() -> None:
-    """Add the folders to ComfyUI's, beside what users and other packs have added."""
-    for name in (*CHECKPOINT_FOLDERS, DETECTION_FOLDER):
-        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
-
-
 def downloads_are_allowed() -> bool:
     """Unless GPEN_DOWNLOAD says otherwise."""
     value = os.environ.get(DOWNLOAD_VARIABLE, "").strip().lower()
@@ -72,7 +68,7 @@ def downloads_are_allowed() -> bool:
 
 def list_checkpoints() -> list[str]:
     """Names to choose from: auto, the bundled one, files on disk, known models not on disk."""
-    found = _checkpoints_on_disk()
+    found = checkpoints_on_disk()
     known = [model.filename for model in GPEN_MODELS]
 
     def rank(name: str) -> tuple[bool, str]:
@@ -84,17 +80,8 @@ def list_checkpoints() -> list[str]:
 
 def absent_checkpoints() -> dict[str, str]:
     """Of the names in ``list_checkpoints``, those that are not on disk, each with a note on it."""
-    found = _checkpoints_on_disk()
+    found = checkpoints_on_disk()
     return {model.filename: _note(model) for model in GPEN_MODELS if model.filename not in found}
-
-
-def _checkpoints_on_disk() -> set[str]:
-    return {
-        name
-        for folder in CHECKPOINT_FOLDERS
-        for name in folder_paths.get_filename_list(folder)
-        if name.lower().endswith(CHECKPOINT_SUFFIXES)
-    }
 
 
 def _note(model: KnownModel) -> str:
@@ -108,9 +95,9 @@ def files_behind(name: str) -> list[Path]:
     if name == BUNDLED_NAME:
         return [RESTORER]
     if name == AUTO:
-        found = (_find(name, CHECKPOINT_FOLDERS) for name in sorted(_checkpoints_on_disk()))
+        found = (find_model(name, CHECKPOINT_FOLDERS) for name in sorted(checkpoints_on_disk()))
         return [*rank_restorers(path for path in found if path is not None), RESTORER]
-    path = _find(name, CHECKPOINT_FOLDERS)
+    path = find_model(name, CHECKPOINT_FOLDERS)
     return [path] if path is not None else []
 
 
@@ -135,22 +122,17 @@ def detector_path(choice: str) -> Path:
     """
     known = DETECTOR_MODELS[BEST_DETECTOR if choice == AUTO else choice]
     if choice == BEST_DETECTOR:
-        return _obtain(known.filename, known, (DETECTION_FOLDER,))
-    return _find(known.filename, (DETECTION_FOLDER,)) or DETECTOR
-
-
-def _find(name: str, folders: Sequence[str]) -> Path | None:
-    paths = (folder_paths.get_full_path(folder, name) for folder in folders)
-    return next((Path(path) for path in paths if path is not None), None)
+        return _obtain(known.filename, known, DETECTION_FOLDERS)
+    return find_model(known.filename, DETECTION_FOLDERS) or DETECTOR
 
 
 def _obtain(
     name: str, known: KnownModel | None, folders: Sequence[str], may_download: bool = True
 ) -> Path:
-    path = _find(name, folders)
+    path = find_model(name, folders)
     if path is not None:
         return path
-    searched = [path for folder in folders for path in folder_paths.get_folder_paths(folder)]
+    searched = searched_folders(folders)
     is_allowed = downloads_are_allowed()
     if known is not None and known.is_downloadable and is_allowed and may_download:
         return _fetch(known, Path(searched[0]))
@@ -258,7 +240,7 @@ def load_detector_on_device(choice: str) -> FaceDetector:
 def load_parser_on_device(name: str) -> FaceParser:
     """A face parser, on the device it computes on; downloaded if need be."""
     known = PARSER_MODELS[name]
-    path = _obtain(known.filename, known, (DETECTION_FOLDER,))
+    path = _obtain(known.filename, known, DETECTION_FOLDERS)
     patcher = _auxiliary(load_parser, name, path)
     parser = load_on_device(patcher, memory_required=2**31)
     assert isinstance(parser, FaceParser)

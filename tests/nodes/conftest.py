@@ -67,12 +67,17 @@ def models(pack):
     return sys.modules[f"{PACK}.nodes.models"]
 
 
+@pytest.fixture(scope="session")
+def model_folders(pack):
+    """The pack's own module around the folders of model files."""
+    return sys.modules[f"{PACK}.nodes.model_folders"]
+
+
 @pytest.fixture
-def folders(models, tmp_path, monkeypatch):
-    """ComfyUI's folder table with the pack's folders in it, of this test alone; no downloads."""
+def no_folders(tmp_path, monkeypatch):
+    """ComfyUI's folder table, empty, of this test alone."""
     import folder_paths
 
-    monkeypatch.setenv("GPEN_DOWNLOAD", "0")
     monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", {})
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
@@ -80,9 +85,16 @@ def folders(models, tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def folders(no_folders, model_folders, monkeypatch):
+    """ComfyUI's folder table with the pack's folders in it, of this test alone; no downloads."""
+    monkeypatch.setenv("GPEN_DOWNLOAD", "0")
+    model_folders.register_model_folders()
+    return no_folders
+
+
+@pytest.fixture
 def hosted(folders, models, tmp_path):
     """A checkpoint in ComfyUI's memory management."""
-    models.register_model_folders()
     (tmp_path / "gpen").mkdir()
     state_dict = identity_state_dict(GpenConfig(256, 1, 0.0625))
     save_checkpoint(state_dict, tmp_path / "gpen" / "a.safetensors")

@@ -70,7 +70,6 @@ def execute(node_classes, monkeypatch):
 def test_a_detector_follows_the_device_of_the_host(on_device, folders, models, monkeypatch):
     import comfy.model_management as mm
 
-    models.register_model_folders()
     for device in (DEVICE, CPU):
         monkeypatch.setattr(mm, "get_torch_device", lambda device=device: device)
         detector = models.load_detector_on_device("auto")
@@ -104,7 +103,6 @@ def test_restore_faces_and_compare(execute, hosted_there, on_device, astronaut):
 
 
 def test_compare_without_a_face_has_no_landmark_error(execute, on_device, folders, models):
-    models.register_model_folders()
     grey = torch.full((1, 64, 64, 3), 0.5)
     *_, landmark_error = execute("GPEN_Compare", before=grey, after=grey * 0.9)
     assert math.isnan(landmark_error)

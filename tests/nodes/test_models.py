@@ -19,20 +19,8 @@ from gpen_core.network.synthetic import random_state_dict
 from support.file_server import file_server
 
 
-def test_register_model_folders_keeps_what_is_registered(folders, models, tmp_path):
-    mine = str(tmp_path / "mine")
-    folders.add_model_folder_path("facerestore_models", mine)
-    models.register_model_folders()
-    models.register_model_folders()
-    paths = folders.get_folder_paths("facerestore_models")
-    assert paths == [mine, str(tmp_path / "facerestore_models")]
-    assert folders.get_folder_paths("gpen") == [str(tmp_path / "gpen")]
-    assert folders.get_folder_paths("facedetection") == [str(tmp_path / "facedetection")]
-
-
 @pytest.mark.parametrize("name", ["../secret.pth", "/etc/secret.pth", "..\\secret.pth"])
 def test_a_name_cannot_leave_the_models_folder(folders, models, tmp_path, name):
-    models.register_model_folders()
     (tmp_path / "gpen").mkdir()
     (tmp_path / "secret.pth").write_bytes(b"")
     with pytest.raises(FileNotFoundError):
@@ -54,7 +42,6 @@ def no_network(monkeypatch):
 def test_auto_is_resnet50_if_its_file_is_there_else_the_bundled_detector(
     folders, models, tmp_path, no_network
 ):
-    models.register_model_folders()
     folder = tmp_path / "facedetection"
     assert models.detector_path("auto") == models.DETECTOR
     folder.mkdir()
@@ -67,7 +54,6 @@ def test_auto_is_resnet50_if_its_file_is_there_else_the_bundled_detector(
 def test_mobile_is_the_users_file_if_it_is_there_else_the_bundled_detector(
     folders, models, tmp_path, no_network
 ):
-    models.register_model_folders()
     assert models.detector_path("retinaface_mobile0.25") == models.DETECTOR
     path = tmp_path / "facedetection" / "detection_mobilenet0.25_Final.pth"
     path.parent.mkdir()
@@ -79,7 +65,6 @@ def test_mobile_is_the_users_file_if_it_is_there_else_the_bundled_detector(
 def test_a_detector_is_loaded_without_a_models_folder_and_without_a_network(
     folders, models, tmp_path, no_network, choice
 ):
-    models.register_model_folders()
     assert models.load_detector_on_device(choice).name == "retinaface_mobile0.25"
     assert list(tmp_path.iterdir()) == []
 
@@ -89,7 +74,6 @@ def test_a_missing_file_says_what_to_do_where_downloads_are_off(
     folders, models, tmp_path, monkeypatch, value
 ):
     monkeypatch.setenv("GPEN_DOWNLOAD", value)
-    models.register_model_folders()
     with pytest.raises(FileNotFoundError, match=r"press R in ComfyUI") as raised:
         models.checkpoint_path("GPEN-BFR-512.onnx", may_download=True)
     said = str(raised.value)
@@ -102,14 +86,12 @@ def test_a_missing_file_says_what_to_do_where_downloads_are_off(
 
 def test_a_missing_file_says_what_to_do_where_the_widget_is_off(folders, models, monkeypatch):
     monkeypatch.delenv("GPEN_DOWNLOAD")
-    models.register_model_folders()
     with pytest.raises(FileNotFoundError, match="Turn on download in Load GPEN Model"):
         models.checkpoint_path("GPEN-BFR-512.onnx", may_download=False)
 
 
 def test_a_file_that_only_a_page_leads_to_is_named_with_the_page(folders, models, monkeypatch):
     monkeypatch.delenv("GPEN_DOWNLOAD")
-    models.register_model_folders()
     page = "Get it from https://github.com/yangxy/GPEN and put it into"
     with pytest.raises(FileNotFoundError, match=page) as raised:
         models.checkpoint_path("GPEN-BFR-512.pth", may_download=True)
@@ -117,7 +99,6 @@ def test_a_file_that_only_a_page_leads_to_is_named_with_the_page(folders, models
 
 
 def test_a_broken_file_says_where_it_lies_and_where_to_get_it(folders, models, tmp_path):
-    models.register_model_folders()
     path = tmp_path / "facedetection" / "detection_Resnet50_Final.pth"
     path.parent.mkdir()
     path.write_text("<html>404</html>")
@@ -131,7 +112,6 @@ def test_names_stay_the_same_when_a_file_arrives_and_only_the_note_goes(
     folders, models, tmp_path, monkeypatch
 ):
     monkeypatch.delenv("GPEN_DOWNLOAD")
-    models.register_model_folders()
     before, notes = models.list_checkpoints(), models.absent_checkpoints()
     assert before[:2] == ["auto", "GPEN-small-256 (bundled)"]
     assert before[2:] == [model.filename for model in GPEN_MODELS] == list(notes)
@@ -150,7 +130,6 @@ def test_names_stay_the_same_when_a_file_arrives_and_only_the_note_goes(
 @pytest.fixture
 def loader(models, pack):
     """The node class, with its folders in place."""
-    models.register_model_folders()
     return sys.modules[f"{pack.__name__}.nodes.load_model"].GpenLoadModel
 
 
@@ -235,7 +214,6 @@ def test_the_download_widget_is_last_optional_and_off_where_downloads_are(
 
 
 def test_a_schema_asks_no_network(folders, models, pack, no_network):
-    models.register_model_folders()
     extension = asyncio.run(pack.comfy_entrypoint())
     for node in asyncio.run(extension.get_node_list()):
         node.define_schema()
@@ -252,7 +230,6 @@ def site(monkeypatch):
 def test_resnet50_that_is_chosen_and_not_there_is_fetched_and_checked_once(
     folders, models, tmp_path, monkeypatch, site
 ):
-    models.register_model_folders()
     name = "retinaface_resnet50"
     known = models.DETECTOR_MODELS[name]
     content = b"what stands in for the weights"
@@ -278,7 +255,6 @@ def test_resnet50_that_is_chosen_and_not_there_is_fetched_and_checked_once(
 def test_the_user_can_cancel_a_download(folders, models, tmp_path, monkeypatch, site):
     import comfy.model_management as mm
 
-    models.register_model_folders()
     known = find_known("pytorch_model.pt")
     site.files[urlsplit(known.url).path] = bytes(2**20)
 

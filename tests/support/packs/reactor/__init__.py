@@ -3,15 +3,22 @@
 Quirks, read in ReActor's nodes.py: 8 bits inside, truncated; a list that is shorter by the frames
 that a filter flags, one black 512x512 image for the original too if it flags all; switched off it
 returns the input and the face model alone. A frame is flagged here if its first pixel is red.
+The folders of facerestore_models are replaced at import, without those that users added.
 """
 
 import importlib.util
 from pathlib import Path
 
+import folder_paths
 import numpy as np
 import torch
 from facexlib.detection.retinaface import RetinaFace
 from safetensors.torch import load_file
+
+folder_paths.folder_names_and_paths["facerestore_models"] = (
+    [str(Path(folder_paths.models_dir) / "facerestore_models")],
+    folder_paths.supported_pt_extensions,
+)
 
 _FILE = Path(__file__).resolve().parents[2] / "geometric_swap.py"
 _SPEC = importlib.util.spec_from_file_location("geometric_swap", _FILE)
