@@ -29,7 +29,7 @@ from torch import Tensor
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import gpen_core
-from gpen_core.bundled import RESTORER
+from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.checkpoints.registry import GPEN_MODELS
 from gpen_core.checkpoints.restorers import CHECKPOINT_FOLDERS
 from gpen_core.commands.devices import AUTO, DEVICES, choose_device
@@ -103,7 +103,7 @@ def _options() -> argparse.Namespace:
 
 def _find(options: argparse.Namespace) -> dict[str, Path]:
     """The checkpoints to measure, by name."""
-    found = [RESTORER]
+    found = [BUNDLED_RESTORER]
     if options.models is not None:
         names = [model.filename for model in GPEN_MODELS]
         paths = [Path(options.models) / folder / name for name in names for folder in FOLDERS]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..gpen_core import Faces
 from ..gpen_core.blending.face_mask import box_masks
-from ..gpen_core.comparison import compare_images, describe
+from ..gpen_core.comparison import compare_images, describe_comparison
 from ..gpen_core.errors import TensorSpecError
 from ..gpen_core.geometry.resizing import resize
 from ..gpen_core.monitor import Monitor
@@ -161,7 +161,7 @@ class GpenCompare(io.ComfyNode):
             device=mm.get_torch_device(),
             monitor=Monitor(check_interrupt=check_interrupt),
         )
-        text = describe(comparison, has_region=region is not None)
+        text = describe_comparison(comparison, has_region=region is not None)
         measured = comparison.region or comparison.whole
         shown = Faces.empty() if faces is None else faces
         return io.NodeOutput(

@@ -16,7 +16,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import nn
 
 from ..gpen_core import FaceDetector, load_detector, load_model
-from ..gpen_core.bundled import DETECTOR, RESTORER
+from ..gpen_core.bundled import BUNDLED_DETECTOR, BUNDLED_RESTORER
 from ..gpen_core.checkpoints.registry import (
     BEST_DETECTOR,
     DETECTOR_MODELS,
@@ -93,10 +93,10 @@ def _note(model: KnownModel) -> str:
 def files_behind(name: str) -> list[Path]:
     """The files on disk that a choice of ``list_checkpoints`` may lead to, the likeliest first."""
     if name == BUNDLED_NAME:
-        return [RESTORER]
+        return [BUNDLED_RESTORER]
     if name == AUTO:
         found = (find_model(name, CHECKPOINT_FOLDERS) for name in sorted(checkpoints_on_disk()))
-        return [*rank_restorers(path for path in found if path is not None), RESTORER]
+        return [*rank_restorers(path for path in found if path is not None), BUNDLED_RESTORER]
     path = find_model(name, CHECKPOINT_FOLDERS)
     return [path] if path is not None else []
 
@@ -109,7 +109,7 @@ def checkpoint_path(name: str, may_download: bool) -> Path:
         DownloadError: It could not be downloaded.
     """
     if name == BUNDLED_NAME:
-        return RESTORER
+        return BUNDLED_RESTORER
     return _obtain(name, find_known(name), CHECKPOINT_FOLDERS, may_download)
 
 
@@ -123,7 +123,7 @@ def detector_path(choice: str) -> Path:
     known = DETECTOR_MODELS[BEST_DETECTOR if choice == AUTO else choice]
     if choice == BEST_DETECTOR:
         return _obtain(known.filename, known, DETECTION_FOLDERS)
-    return find_model(known.filename, DETECTION_FOLDERS) or DETECTOR
+    return find_model(known.filename, DETECTION_FOLDERS) or BUNDLED_DETECTOR
 
 
 def _obtain(
@@ -200,7 +200,7 @@ def host_model(name: str, dtype_choice: str, may_download: bool) -> HostedModel:
         with _locating(path):
             loaded = LoadedRestorer(load_model(path, dtype=dtype), path)
     notice = loaded.notice
-    if loaded.path == RESTORER:
+    if loaded.path == BUNDLED_RESTORER:
         notice = f"{notice} {_BEYOND_BUNDLED}".strip()
     taken = f"auto took {loaded.name}. " if name == AUTO else ""
     if taken or notice:

@@ -16,7 +16,7 @@ from sample import damage, sample_photo, to_images
 sys.path.append(str(REPOSITORY))  # appended, so that the pack's nodes/ shadows nothing
 
 from gpen_core import detect_faces, load_detector, load_model, restore_faces
-from gpen_core.bundled import RESTORER
+from gpen_core.bundled import BUNDLED_RESTORER
 
 FOLDER = REPOSITORY / "docs" / "images"
 ICON_SIZE = 400  # at most, in the Comfy Registry
@@ -67,7 +67,7 @@ def draw_banner() -> Image.Image:
     photo = sample_photo()
     damaged = to_images(damage(photo))
     faces = detect_faces(to_images(photo), load_detector())
-    restored = restore_faces(damaged, load_model(RESTORER), faces).images
+    restored = restore_faces(damaged, load_model(BUNDLED_RESTORER), faces).images
     halves = [
         to_pil_image(images[0]).resize((height, height), Image.Resampling.BICUBIC, FACE)
         for images in (damaged, restored)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).resolve().parent
 
-DETECTOR = _FOLDER / "retinaface_mobile0.25.safetensors"
+BUNDLED_DETECTOR = _FOLDER / "retinaface_mobile0.25.safetensors"
 """The weights of the face detector ``retinaface_mobile0.25``."""
 
-RESTORER = _FOLDER / "GPEN-small-256.safetensors"
+BUNDLED_RESTORER = _FOLDER / "GPEN-small-256.safetensors"
 """A small GPEN network for faces that are mildly damaged."""

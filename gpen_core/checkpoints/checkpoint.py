@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ..bundled import RESTORER
+from ..bundled import BUNDLED_RESTORER
 from ..errors import CheckpointError, CheckpointNotFoundError
 from ..network.config import GpenConfig, detect_config, expected_shapes
 from ..network.generator import GpenGenerator
@@ -53,7 +53,7 @@ def load_model(
         NotGpenError: The file holds another model.
         CheckpointMismatchError: Tensors are missing, misshapen or not finite.
     """
-    path = RESTORER if path is None else Path(path)
+    path = BUNDLED_RESTORER if path is None else Path(path)
     return GpenGenerator.from_state_dict(load_state_dict(path), dtype, path.name).to(device)
 
 

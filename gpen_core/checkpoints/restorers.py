@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ..bundled import RESTORER
+from ..bundled import BUNDLED_RESTORER
 from ..errors import CheckpointError
 from ..network.config import SUPPORTED_SIZES, detect_config
 from ..network.generator import GpenGenerator
@@ -24,7 +24,7 @@ from .checkpoint import (
 )
 from .registry import GPEN_MODELS
 
-BUNDLED_NAME = f"{RESTORER.stem} (bundled)"
+BUNDLED_NAME = f"{BUNDLED_RESTORER.stem} (bundled)"
 """What the network that comes with the package is called in menus and messages."""
 CHECKPOINT_FOLDERS = ("facerestore_models", "gpen")
 """Subfolders of a models folder that hold GPEN checkpoints, beside those of other programs."""
@@ -47,7 +47,7 @@ class LoadedRestorer:
     @property
     def name(self) -> str:
         """The file's name, or that of the bundled network."""
-        return BUNDLED_NAME if self.path == RESTORER else self.path.name
+        return BUNDLED_NAME if self.path == BUNDLED_RESTORER else self.path.name
 
     @property
     def notice(self) -> str:
@@ -74,7 +74,8 @@ def load_largest(
             return LoadedRestorer(load_model(path, device, dtype), path, tuple(passed_over))
         except CheckpointError as error:
             passed_over.append(str(error))
-    return LoadedRestorer(load_model(RESTORER, device, dtype), RESTORER, tuple(passed_over))
+    network = load_model(BUNDLED_RESTORER, device, dtype)
+    return LoadedRestorer(network, BUNDLED_RESTORER, tuple(passed_over))
 
 
 def rank_restorers(files: Iterable[Path]) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..blending.face_mask import box_masks
-from ..comparison import Similarity, compare_images, describe
+from ..comparison import Similarity, compare_images, describe_comparison
 from ..faces.detection import detect_faces, load_detector
 from ..geometry.resizing import resize
 from ..media.pictures import read_picture
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if is_resized:
         print(f"{options.before} was resized to {size[1]} x {size[0]}, the size of the other.")
-    print(describe(compared, has_region=options.faces))
+    print(describe_comparison(compared, has_region=options.faces))
     return 0
 
 

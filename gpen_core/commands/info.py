@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..bundled import RESTORER
+from ..bundled import BUNDLED_RESTORER
 from ..checkpoints.checkpoint import load_state_dict, read_notice
 from ..checkpoints.registry import GPEN_MODELS, file_sha256
 from ..network.config import detect_config
@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what the file holds."""
-    found = _describe(RESTORER if options.file == Path(BUNDLED) else options.file)
+    found = _describe(BUNDLED_RESTORER if options.file == Path(BUNDLED) else options.file)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0

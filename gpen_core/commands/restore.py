@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..bundled import RESTORER
+from ..bundled import BUNDLED_RESTORER
 from ..checkpoints.checkpoint import load_model
 from ..checkpoints.restorers import LoadedRestorer, load_largest
 from ..errors import GpenError
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     if not options.quiet:
-        beyond = "gpen download gets the published ones." if loaded.path == RESTORER else ""
+        beyond = "gpen download gets the published ones." if loaded.path == BUNDLED_RESTORER else ""
         about = filter(None, (f"Restoring with {loaded.name}.", loaded.notice, beyond))
         print(*about, file=sys.stderr)
     work = partial(_restore, restorer=restorer, encoding=encoding, smoothing=options.smoothing)

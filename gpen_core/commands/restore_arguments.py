@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..blending.settings import BlendSettings
-from ..bundled import RESTORER
+from ..bundled import BUNDLED_RESTORER
 from ..checkpoints.registry import BEST_DETECTOR, DETECTOR_MODELS
 from ..checkpoints.restorers import CHECKPOINT_FOLDERS
 from ..errors import CheckpointNotFoundError
@@ -255,7 +255,7 @@ def find_models(options: argparse.Namespace) -> list[Path]:
         CheckpointNotFoundError: There is no such file, or no such folder.
     """
     if options.model == BUNDLED:
-        return [RESTORER]
+        return [BUNDLED_RESTORER]
     folder = options.models
     if options.model == AUTO:
         if folder is None:

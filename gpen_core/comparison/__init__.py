@@ -2,14 +2,14 @@
 
 from .compare import Comparison, Similarity, compare_images
 from .landmarks import landmark_error
-from .report import describe
+from .report import describe_comparison
 from .traces import flicker, seam
 
 __all__ = [
     "Comparison",
     "Similarity",
     "compare_images",
-    "describe",
+    "describe_comparison",
     "flicker",
     "landmark_error",
     "seam",

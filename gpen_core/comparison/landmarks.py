@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..faces.faces import Faces
@@ -34,6 +33,8 @@ def landmark_error(before: Faces, after: Faces) -> float | None:
 
 def _errors(before: Faces, after: Faces) -> list[float]:
     """Of each face of one image that is in both: in eye distances."""
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     points, others = (faces.landmarks.cpu().double() for faces in (before, after))
     eyes = (points[:, 1] - points[:, 0]).norm(dim=1).clamp_min(_SMALLEST_EYE_DISTANCE_PX)
     distances: Tensor = (points[:, None] - others).norm(dim=3).mean(dim=2) / eyes[:, None]

@@ -7,7 +7,7 @@ import math
 from .compare import Comparison, Similarity
 
 
-def describe(comparison: Comparison, *, has_region: bool) -> str:
+def describe_comparison(comparison: Comparison, *, has_region: bool) -> str:
     """One sentence each for the whole images, the region and the faces.
 
     Args:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated
 
-import scipy.fft
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -178,13 +177,15 @@ def convolve(pixels: Tensor, kernel: Kernel) -> Tensor:
     By Fourier transforms: as quick for large kernels as for small ones, and hardly slower than
     anything else for those.
     """
+    from scipy.fft import next_fast_len  # slow to import
+
     radius = len(kernel) // 2
     height, width = pixels.shape[1:]
     taps = torch.from_numpy(kernel).to(pixels.dtype).to(pixels.device)
 
     def transform(padded: Tensor) -> Tensor:
         # What wraps around falls into the padding, which is cut off.
-        size = [scipy.fft.next_fast_len(n, real=True) for n in padded.shape[1:]]
+        size = [next_fast_len(n, real=True) for n in padded.shape[1:]]
         product = torch.fft.rfft2(padded, size) * torch.fft.rfft2(taps.to(padded.device), size)
         convolved: Tensor = torch.fft.irfft2(product, size)
         return convolved[:, 2 * radius :, 2 * radius :][:, :height, :width]

@@ -14,7 +14,6 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import scipy.special
 
 Kernel: TypeAlias = npt.NDArray[np.float64]
 
@@ -50,10 +49,12 @@ def sinc_kernel(cutoff: float, radius: int) -> Kernel:
         cutoff: The highest frequency that passes, in radians a pixel, up to pi.
         radius: Where the kernel is cut off, in pixels.
     """
+    from scipy.special import j1  # slow to import
+
     x = np.arange(-radius, radius + 1)
     distance = np.hypot(x[:, None], x[None])
     distance[radius, radius] = 1  # its own value follows
-    kernel = cutoff * scipy.special.j1(cutoff * distance) / (2 * math.pi * distance)
+    kernel = cutoff * j1(cutoff * distance) / (2 * math.pi * distance)
     kernel[radius, radius] = cutoff**2 / (4 * math.pi)
     return _normalized(kernel)
 

@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Annotated
 
 import numpy as np
-import scipy.special
 import torch
 from torch import Tensor
 
@@ -131,6 +130,8 @@ def poisson_noise(pixels: Tensor, uniform: Tensor) -> Tensor:
     Returns:
         (C, h, w), of mean 0.
     """
+    from scipy.special import gammaln, xlogy  # slow to import
+
     rounded = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
     samples = rounded.cpu().numpy().reshape(-1)
     is_there = np.bincount(samples, minlength=256) > 0
@@ -139,7 +140,7 @@ def poisson_noise(pixels: Tensor, uniform: Tensor) -> Tensor:
     n_counts = 2.0 ** math.ceil(math.log2(len(levels)))
     means = levels[:, None] / 255 * n_counts
     counts = np.arange(math.ceil(n_counts + _TAIL * math.sqrt(n_counts)) + _TAIL)
-    logarithms = scipy.special.xlogy(counts, means) - means - scipy.special.gammaln(counts + 1)
+    logarithms = xlogy(counts, means) - means - gammaln(counts + 1)
     cumulative = np.minimum(np.exp(logarithms).cumsum(axis=1), 1)
     # One sorted table of all levels: that of level i lies in i to i + 1.
     rows = np.arange(len(levels))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..bundled import DETECTOR
+from ..bundled import BUNDLED_DETECTOR
 from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import TensorSpecError
@@ -75,7 +75,7 @@ def load_detector(
             f"name: expected one of {', '.join(DETECTOR_NETWORKS)}, got {name!r}. "
             "Choose one, or give a file as path."
         )
-    path = DETECTOR if path is None else Path(path)
+    path = BUNDLED_DETECTOR if path is None else Path(path)
     tensors = read_tensors(path)
     detector = FaceDetector(name or recognize(tensors, _SIGNATURES) or "retinaface_mobile0.25")
     load_weights(

@@ -14,7 +14,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..errors import TensorSpecError
@@ -132,6 +131,8 @@ class _Tracks:
         self, found: _Array, image: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Which tracks go on in which of a frame's faces: rows of the tracks and of the faces."""
+        from scipy.optimize import linear_sum_assignment  # slow to import
+
         missing = image - self.last_image - 1
         predicted = self._predict(image)
         distance, overlap, ratio = _compare(predicted, found)

@@ -1,20 +1,22 @@
 """Picture and video files: restore the faces in them, or damage them, and keep everything else."""
 
 from .degrade_picture import DegradeReport, degrade_picture
-from .jobs import Job, JobError, plan_jobs
-from .pictures import Picture, read_picture, write_picture
+from .jobs import Job, JobError, Plan, plan_jobs
+from .pictures import PICTURE_SUFFIXES, Picture, read_picture, write_picture
 from .restore_picture import PictureReport, restore_picture
 from .restorer import CanvasSettings, Restorer, SearchSettings
 from .video_encoding import VideoCodec, VideoEncoding
 from .videos import VideoReport, restore_video
 
 __all__ = [
+    "PICTURE_SUFFIXES",
     "CanvasSettings",
     "DegradeReport",
     "Job",
     "JobError",
     "Picture",
     "PictureReport",
+    "Plan",
     "Restorer",
     "SearchSettings",
     "VideoCodec",

@@ -5,7 +5,7 @@ import torch
 
 import gpen_core
 from gpen_core.__main__ import main
-from gpen_core.bundled import RESTORER
+from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.checkpoints.checkpoint import read_notice
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict
@@ -35,12 +35,12 @@ def test_info_says_what_a_checkpoint_is(checkpoint, capsys):
 def test_info_without_a_file_tells_about_the_bundled_network(arguments, capsys):
     assert main(["info", *arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["file"] == str(RESTORER)
+    assert found["file"] == str(BUNDLED_RESTORER)
     assert found["size"] == 256
     assert found["dtype"] == "float16"
-    assert found["notice"] == read_notice(RESTORER)
+    assert found["notice"] == read_notice(BUNDLED_RESTORER)
     assert main(["info", *arguments]) == 0
-    assert read_notice(RESTORER) in capsys.readouterr().out
+    assert read_notice(BUNDLED_RESTORER) in capsys.readouterr().out
 
 
 def test_convert_writes_a_file_that_loads(checkpoint, tmp_path, capsys):

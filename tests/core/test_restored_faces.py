@@ -14,7 +14,7 @@ import torch
 
 import gpen_core
 from gpen_core import BlendSettings, DegradeSettings, Faces
-from gpen_core.bundled import RESTORER
+from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.comparison import compare_images, flicker, seam
 from gpen_core.faces.clip import steady_faces
 from gpen_core.network.generator import GpenGenerator
@@ -57,7 +57,7 @@ def network():
 @pytest.fixture(scope="module")
 def warm_network(network):
     """The same with a cast, as published networks have on some faces."""
-    weights = dict(gpen_core.load_state_dict(RESTORER))
+    weights = dict(gpen_core.load_state_dict(BUNDLED_RESTORER))
     bias = f"generator.to_rgbs.{len(network.config.resolutions) - 2}.bias"
     weights[bias] = weights[bias].float() + torch.tensor(CAST).view(1, 3, 1, 1)
     return GpenGenerator.from_state_dict(weights)

@@ -12,7 +12,7 @@ from PIL import Image
 from comfy_server import ComfyServer
 from comfy_workflow import nodes_of_type, ui_to_api
 from environment import REPOSITORY
-from gpen_core.bundled import RESTORER
+from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.checkpoints.checkpoint import read_notice
 from gpen_core.checkpoints.restorers import BUNDLED_NAME
 
@@ -87,7 +87,7 @@ def test_a_general_workflow_restores_the_face_at_once(comfy, damaged, clip, name
         (text,) = result.texts(node)
         assert text.startswith("Restored ")
         assert f" with {BUNDLED_NAME} at 256 px" in text
-        assert read_notice(RESTORER) in text
+        assert read_notice(BUNDLED_RESTORER) in text
         before, after = (
             Image.fromarray(comfy.read_image(result.images(f"{node} {when}")[0]))
             for when in ("before", "after")
@@ -105,7 +105,7 @@ def test_the_loader_says_which_network_auto_took(comfy, damaged, clip):
     prompt[loader]["inputs"]["dtype"] = "fp32"  # or it would be in ComfyUI's cache
     result = comfy.run(prompt)
     (text,) = (data["text"] for data in result.of_type("progress_text") if "took" in data["text"])
-    assert text.startswith(f"auto took {BUNDLED_NAME}. {read_notice(RESTORER)}")
+    assert text.startswith(f"auto took {BUNDLED_NAME}. {read_notice(BUNDLED_RESTORER)}")
     assert "Load GPEN Model downloads the one you choose" in text
 
 

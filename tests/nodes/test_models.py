@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gpen_core.bundled import RESTORER
+from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.checkpoints.checkpoint import read_notice, save_checkpoint
 from gpen_core.checkpoints.registry import GPEN_MODELS, find_known
 from gpen_core.network.config import GpenConfig
@@ -43,10 +43,10 @@ def test_auto_is_resnet50_if_its_file_is_there_else_the_bundled_detector(
     folders, models, tmp_path, no_network
 ):
     folder = tmp_path / "facedetection"
-    assert models.detector_path("auto") == models.DETECTOR
+    assert models.detector_path("auto") == models.BUNDLED_DETECTOR
     folder.mkdir()
     (folder / "detection_mobilenet0.25_Final.pth").touch()
-    assert models.detector_path("auto") == models.DETECTOR
+    assert models.detector_path("auto") == models.BUNDLED_DETECTOR
     (folder / "detection_Resnet50_Final.pth").touch()
     assert models.detector_path("auto") == folder / "detection_Resnet50_Final.pth"
 
@@ -54,7 +54,7 @@ def test_auto_is_resnet50_if_its_file_is_there_else_the_bundled_detector(
 def test_mobile_is_the_users_file_if_it_is_there_else_the_bundled_detector(
     folders, models, tmp_path, no_network
 ):
-    assert models.detector_path("retinaface_mobile0.25") == models.DETECTOR
+    assert models.detector_path("retinaface_mobile0.25") == models.BUNDLED_DETECTOR
     path = tmp_path / "facedetection" / "detection_mobilenet0.25_Final.pth"
     path.parent.mkdir()
     path.touch()
@@ -158,7 +158,7 @@ def test_auto_is_the_default_of_the_menu_and_the_bundled_one_comes_next(folders,
 def test_auto_loads_the_bundled_network_where_there_is_no_other(folders, models, loader, texts):
     loaded = models.host_model("auto", "fp32", may_download=True)
     assert loaded.name == "GPEN-small-256 (bundled)"
-    assert loaded.notice.startswith(read_notice(RESTORER))
+    assert loaded.notice.startswith(read_notice(BUNDLED_RESTORER))
     assert "GPEN-BFR-512 or a larger one. Load GPEN Model downloads" in loaded.notice
     assert texts == [f"auto took GPEN-small-256 (bundled). {loaded.notice}"]
 
@@ -179,7 +179,7 @@ def test_the_bundled_network_can_be_chosen_beside_a_larger_one(folders, models, 
     write(tmp_path / "gpen" / "GPEN-b-512.safetensors", 512)
     loaded = models.host_model("GPEN-small-256 (bundled)", "fp32", may_download=False)
     assert (loaded.name, loaded.network.config.size) == ("GPEN-small-256 (bundled)", 256)
-    assert loaded.notice.startswith(read_notice(RESTORER))
+    assert loaded.notice.startswith(read_notice(BUNDLED_RESTORER))
 
 
 def test_the_loader_runs_again_when_auto_would_take_another_file(folders, loader, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from environment import REPOSITORY
-from gpen_core.bundled import DETECTOR
+from gpen_core.bundled import BUNDLED_DETECTOR
 
 tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
 
@@ -74,11 +74,13 @@ def test_the_wheel_has_every_bundled_file(table):
     patterns = table["tool"]["setuptools"]["package-data"]["gpen_core"]
     folder = REPOSITORY / "gpen_core" / "bundled"
     files = [f for f in folder.iterdir() if f.is_file() and f.suffix != ".py"]
-    assert {"README.md", "LICENSE.retinaface", DETECTOR.name} <= {file.name for file in files}
+    assert {"README.md", "LICENSE.retinaface", BUNDLED_DETECTOR.name} <= {
+        file.name for file in files
+    }
     for file in files:
         inside = file.relative_to(REPOSITORY / "gpen_core")
         assert any(inside.match(pattern) for pattern in patterns), file
-    assert DETECTOR.stat().st_size < 2_000_000
+    assert BUNDLED_DETECTOR.stat().st_size < 2_000_000
 
 
 def _ignored(files):

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 import gpen_core
-from gpen_core.bundled import RESTORER
+from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY, read_notice, save_checkpoint
 from gpen_core.checkpoints.restorers import BUNDLED_NAME, load_largest, rank_restorers
 from gpen_core.errors import CheckpointNotFoundError
@@ -91,8 +91,8 @@ def test_a_file_without_a_size_that_changes_is_looked_into_again(tmp_path, state
 
 def test_without_a_file_the_bundled_network_is_loaded():
     loaded = load_largest([])
-    assert (loaded.path, loaded.name) == (RESTORER, BUNDLED_NAME)
-    assert loaded.notice == read_notice(RESTORER) != ""
+    assert (loaded.path, loaded.name) == (BUNDLED_RESTORER, BUNDLED_NAME)
+    assert loaded.notice == read_notice(BUNDLED_RESTORER) != ""
     assert loaded.network.config.size == 256
 
 
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_passed_over_and_named(tmp_path, state_dicts):
     good.unlink()
     loaded = load_largest([foreign, damaged])
     assert loaded.name == BUNDLED_NAME
-    assert loaded.notice.startswith(read_notice(RESTORER))
+    assert loaded.notice.startswith(read_notice(BUNDLED_RESTORER))
     assert len(loaded.passed_over) == 2
 
 
@@ -131,7 +131,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_load_model_without_a_path_loads_the_bundled_network():
     network = gpen_core.load_model()
-    assert network.config == gpen_core.load_model(RESTORER).config
+    assert network.config == gpen_core.load_model(BUNDLED_RESTORER).config
     crop = torch.linspace(-1, 1, 3 * 256 * 256).reshape(1, 3, 256, 256)
     assert torch.isfinite(network(crop)).all()
     with pytest.raises(CheckpointNotFoundError):
@@ -139,7 +139,7 @@ def test_load_model_without_a_path_loads_the_bundled_network():
 
 
 def test_the_bundled_file_is_small_and_says_what_it_is():
-    assert RESTORER.stat().st_size < 10_000_000
-    notice = read_notice(RESTORER)
+    assert BUNDLED_RESTORER.stat().st_size < 10_000_000
+    notice = read_notice(BUNDLED_RESTORER)
     for word in ("small", "mild damage", "not one of the published"):
         assert word in notice

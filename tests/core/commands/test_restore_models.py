@@ -9,7 +9,7 @@ import skimage.data
 from PIL import Image
 
 from gpen_core.__main__ import main
-from gpen_core.bundled import RESTORER
+from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.checkpoints.checkpoint import read_notice, save_checkpoint
 from gpen_core.checkpoints.restorers import BUNDLED_NAME
 from gpen_core.network.config import GpenConfig
@@ -54,7 +54,7 @@ def test_a_face_is_restored_without_any_model_on_disk(photo, tmp_path, capsys):
     assert main(["restore", str(photo), "--output", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
     assert "1 restored." in printed.out
-    assert f"Restoring with {BUNDLED_NAME}. {read_notice(RESTORER)}" in printed.err
+    assert f"Restoring with {BUNDLED_NAME}. {read_notice(BUNDLED_RESTORER)}" in printed.err
     before, after = (
         np.asarray(Image.open(path)).astype(int) for path in (photo, tmp_path / "out" / "photo.png")
     )
@@ -80,8 +80,8 @@ def test_auto_says_which_damaged_file_it_passed_over(photo, folder, tmp_path, ca
 def test_the_bundled_network_can_be_named_beside_larger_ones(photo, folder, tmp_path, capsys):
     arguments = ("--models", folder, "--model", "bundled")
     done = restore(photo, tmp_path / "out", *arguments, capsys=capsys)
-    assert done["model"] == str(RESTORER)
-    assert done["notice"] == read_notice(RESTORER)
+    assert done["model"] == str(BUNDLED_RESTORER)
+    assert done["notice"] == read_notice(BUNDLED_RESTORER)
 
 
 def test_a_models_folder_that_is_not_there_is_an_error(photo, tmp_path, capsys):

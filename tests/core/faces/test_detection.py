@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from gpen_core.bundled import DETECTOR
+from gpen_core.bundled import BUNDLED_DETECTOR
 from gpen_core.errors import (
     CheckpointMismatchError,
     CheckpointNotFoundError,
@@ -570,7 +570,7 @@ def test_load_detector_takes_the_weights_of_the_file(mobile_path, tmp_path):
 def test_load_detector_without_arguments_loads_the_bundled_file(detector):
     assert detector.name == MOBILE
     assert next(detector.parameters()).device.type == "cpu"
-    bundled = load_file(DETECTOR)
+    bundled = load_file(BUNDLED_DETECTOR)
     loaded = detector.network.state_dict()
     assert loaded.keys() == bundled.keys()
     assert all(torch.equal(loaded[key], value) for key, value in bundled.items())
@@ -581,7 +581,7 @@ def test_the_bundled_detector_is_bit_for_bit_the_file_that_it_was_made_from(dete
     path = Path(folder or "") / "facedetection" / "detection_mobilenet0.25_Final.pth"
     if not folder or hashlib.sha256(path.read_bytes()).hexdigest() != SOURCE_SHA256:
         pytest.skip("GPEN_MODELS_DIR does not name a folder with that file in it")
-    assert SOURCE_SHA256 in DETECTOR.with_name("README.md").read_text("utf-8")
+    assert SOURCE_SHA256 in BUNDLED_DETECTOR.with_name("README.md").read_text("utf-8")
     with torch.no_grad():
         expected = load_detector(path=path)(astronaut)
         for found, wanted in zip(detector(astronaut), expected, strict=True):
@@ -612,7 +612,7 @@ def test_load_detector_does_not_depend_on_the_file_afterwards(
     suffix, mobile_path, astronaut, tmp_path
 ):
     path = tmp_path / f"detector.{suffix}"
-    path.write_bytes((mobile_path if suffix == "pth" else DETECTOR).read_bytes())
+    path.write_bytes((mobile_path if suffix == "pth" else BUNDLED_DETECTOR).read_bytes())
     detector = load_detector(MOBILE, path)
     path.write_bytes(b"")
     assert len(detect_faces(astronaut, detector)) == 1

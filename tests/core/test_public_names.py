@@ -1,0 +1,52 @@
+"""What ``import gpen_core`` gives, and what it brings in."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gpen_core
+from gpen_core import errors, media
+
+REPOSITORY = Path(gpen_core.__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", gpen_core.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(gpen_core, name) is not None
+    assert name in dir(gpen_core)
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'gpen_core' has no attribute 'read_pictures'"):
+        _ = gpen_core.read_pictures
+
+
+def test_every_error_is_public():
+    kinds = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.GpenError)
+    }
+    assert kinds <= set(gpen_core.__all__)
+
+
+def test_all_that_reads_and_writes_pictures_is_public():
+    assert set(media.__all__) <= set(gpen_core.__all__)
+
+
+def test_the_version_is_that_of_the_project():
+    project = (REPOSITORY / "pyproject.toml").read_text("utf-8")
+    assert f'\nversion = "{gpen_core.__version__}"\n' in project
+    assert re.fullmatch(r"\d+\.\d+\.\d+", gpen_core.__version__)
+
+
+def test_importing_brings_in_nothing_that_only_some_need():
+    slow = ["av", "cv2", "facexlib", "kornia", "scipy", "torchvision"]
+    script = f"import sys, gpen_core; print([name for name in {slow} if name in sys.modules])"
+    ran = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "[]"
