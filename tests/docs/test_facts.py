@@ -5,7 +5,7 @@ import re
 import pytest
 
 from environment import REPOSITORY
-from gpen_core.bundled import DETECTOR, RESTORER
+from gpen_core.bundled import BUNDLED_DETECTOR, BUNDLED_RESTORER
 from gpen_core.checkpoints.registry import DETECTOR_MODELS, KNOWN_MODELS, PARSER_MODELS, find_known
 from gpen_core.checkpoints.restorers import BUNDLED_NAME
 
@@ -21,7 +21,10 @@ SOURCES = {
     for file in sorted((REPOSITORY / folder).rglob("*.py"))
 }
 MEGABYTES = r"[^()\n]{0,3}\((\d+(?:\.\d+)?) MB\)"
-BUNDLED = {BUNDLED_NAME.removesuffix(" (bundled)"): RESTORER, "mobile0.25": DETECTOR}
+BUNDLED = {
+    BUNDLED_NAME.removesuffix(" (bundled)"): BUNDLED_RESTORER,
+    "mobile0.25": BUNDLED_DETECTOR,
+}
 NUMBER = re.compile(r"\d+\.\d+|\d+")
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda file: file.name)
 
