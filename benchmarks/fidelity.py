@@ -30,6 +30,7 @@ from torch import Tensor
 import gpen_core
 from gpen_core.blending.face_mask import box_masks
 from gpen_core.comparison import compare_images
+from gpen_core.faces.settings import Scales, SearchSettings
 from gpen_core.geometry.alignment import Template, align_faces, invert_affine, template_landmarks
 from gpen_core.geometry.warping import footprint, pixel_centres
 from gpen_core.network.config import GpenConfig
@@ -191,7 +192,7 @@ def _tilt_table(image: Tensor, detector: gpen_core.FaceDetector) -> None:
         cells = []
         for found in (
             gpen_core.detect_faces(picture, detector),
-            gpen_core.search_faces(picture, detector, rotations="when none is found"),
+            gpen_core.search_faces(picture, detector, SearchSettings(scales=Scales.STANDARD)),
         ):
             error = math.nan
             if len(found):

@@ -177,7 +177,7 @@ def _draw_photos(
         damaged = degrade(photo, DEGRADE_PRESETS[preset], seed=options.seed)
         versions["original"].append(photo)
         versions[DAMAGED].append(damaged)
-        faces = gpen_core.search_faces(damaged, detector)
+        faces = gpen_core.detect_faces(damaged, detector)
         for name, network in networks.items():
             versions[name].append(gpen_core.restore_faces(damaged, network, faces).images)
     cut = {

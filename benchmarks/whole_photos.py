@@ -69,7 +69,7 @@ def measure_photos(
     for index, photo in enumerate(photos):
         damaged = degrade(photo, settings, seed=seed, first_index=index)
         started = time.perf_counter()
-        faces = gpen_core.search_faces(damaged, detector)
+        faces = gpen_core.detect_faces(damaged, detector)
         restored, masks = damaged, torch.zeros_like(damaged[:, 0])
         if network is not None:
             result = gpen_core.restore_faces(damaged, network, faces)
@@ -108,7 +108,7 @@ def measure_flicker(
         for step, seen in squares.items():
             clip = degrade(pan(photo, step), settings, seed=seed + index, same_for_all=True)
             if network is not None:
-                faces = gpen_core.search_faces(clip, detector)
+                faces = gpen_core.detect_faces(clip, detector)
                 faces = steady_faces(faces, len(clip), SMOOTHING)
                 clip = gpen_core.restore_faces(clip, network, faces).images
             shared = region[:, (N_FRAMES - 1) * step :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -49,8 +49,6 @@ def restore_faces(
     model: GpenGenerator,
     faces: Faces,
     *,
-    blend: float | None = None,
-    template: Template | str = Template.FFHQ,
     settings: BlendSettings | None = None,
     user_masks: Tensor | None = None,
     canvas: Tensor | None = None,
@@ -69,9 +67,7 @@ def restore_faces(
             Not modified.
         model: The network, on its device.
         faces: Where the faces are. Without any the images come back as they were.
-        blend: Share of the restoration, 0 to 1; short for ``settings`` with that blend.
-        template: How the face sits in the network's crop.
-        settings: How the faces are blended; the defaults of ``BlendSettings`` if None.
+        settings: How the faces are cropped and blended; the defaults of ``BlendSettings`` if None.
         user_masks: (B or 1, H, W) of the canvas, in [0, 1]: faces are pasted inside only.
         canvas: (B, C, H', W') enlarged images to paste into, in place, instead of ``images``.
         max_batch: Faces that go through the network together; bounds the memory.
@@ -90,8 +86,6 @@ def restore_faces(
     size = model.config.size
     device = next(model.parameters()).device
     kept = CropStore(images, len(faces), size) if keep_crops else None
-    if blend is not None:
-        settings = replace(settings or BlendSettings(), blend=blend)
 
     def restore(chunk: list[int], crops: Tensor) -> Tensor:
         restored = restore_crops(model, crops)
@@ -105,7 +99,6 @@ def restore_faces(
         restore,
         size=size,
         device=device,
-        template=template,
         settings=settings,
         user_masks=user_masks,
         canvas=canvas,
@@ -159,7 +152,6 @@ def paste_faces(
     faces: Faces,
     restored_crops: Tensor,
     *,
-    template: Template | str = Template.FFHQ,
     settings: BlendSettings | None = None,
     user_masks: Tensor | None = None,
     canvas: Tensor | None = None,
@@ -173,10 +165,9 @@ def paste_faces(
         faces: The faces that it was given.
         restored_crops: (N, 3, S, S) floating RGB in [0, 1], in the order of the faces. S may
             differ from the size of the crops taken.
-        template: The one that it was given.
-        settings: As for ``restore_faces``; so are ``user_masks`` and ``canvas``.
-        user_masks: See there.
-        canvas: See there.
+        settings: As for ``restore_faces``, with the template that the crops were taken with.
+        user_masks: As for ``restore_faces``.
+        canvas: As for ``restore_faces``.
         device: Where to resample; that of the images if None.
         monitor: Told of progress in faces, and shown each crop.
 
@@ -198,7 +189,6 @@ def paste_faces(
         lambda chunk, crops: restored_crops[chunk].to(crops),
         size=size,
         device=device or images.device,
-        template=template,
         settings=settings,
         user_masks=user_masks,
         canvas=canvas,
@@ -255,7 +245,6 @@ def _process(
     *,
     size: int,
     device: torch.device | str,
-    template: Template | str,
     settings: BlendSettings | None,
     user_masks: Tensor | None,
     canvas: Tensor | None,
@@ -277,7 +266,7 @@ def _process(
     masks = base.new_zeros((base.shape[0], *base.shape[2:]), dtype=torch.float32)
     check_masks(user_masks, base)
 
-    plan = CropPlan(faces, size, template)
+    plan = CropPlan(faces, size, settings.template)
     compositor: Compositor | None = None
     open_image = -1
     done = 0

@@ -39,6 +39,7 @@ from .widgets import (
     detector_inputs,
     find_faces,
     output_crops_input,
+    settings_of,
     share_input,
     smoothing_input,
     template_input,
@@ -166,21 +167,15 @@ class GpenBlendSwap(io.ComfyNode):
         original: Tensor | None,
         swapped: Tensor,
         model: HostedModel,
-        template: str,
         parser: str,
         detector: str,
-        detection_size: int,
-        threshold: float,
-        scales: str,
-        rotations: str,
-        min_face_size: int,
         smoothing: float,
         dropped_frames: str,
         output_crops: bool,
         faces: Faces | None = None,
         mask: Tensor | None = None,
         face_model: Any | None = None,
-        **influences: Any,
+        **widgets: Any,
     ) -> io.NodeOutput:
         """Blend the swap; ComfyUI gives None for an original that ReActor did not put out."""
         started = time.monotonic()
@@ -194,9 +189,8 @@ class GpenBlendSwap(io.ComfyNode):
         originals = to_channels_first(original)
         frames = match_frames(originals, images)
         if faces is None:
-            faces = find_faces(
-                images, detector, detection_size, threshold, scales, rotations, min_face_size
-            )
+            faces = find_faces(images, detector, widgets)
+        settings = settings_of(SwapSettings, widgets)
         faces = steady_faces(faces, len(images), smoothing)
         network = network_on_device(model)
         result = blend_swap(
@@ -205,8 +199,7 @@ class GpenBlendSwap(io.ComfyNode):
             network,
             faces,
             frames=frames,
-            template=template,
-            settings=SwapSettings(**influences),
+            settings=settings,
             user_masks=_masks_of_frames(mask, frames, len(originals), images),
             parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
             max_batch=faces_at_once(model),
@@ -214,7 +207,7 @@ class GpenBlendSwap(io.ComfyNode):
             monitor=face_monitor(len(faces)),
         )
         seconds = time.monotonic() - started
-        used = model if influences["restore"] else None
+        used = model if settings.restore else None
         text = _describe(used, len(result.faces), len(faces), len(images), seconds)
         blended = result.images
         dropped = sorted(set(range(len(originals))) - set(frames))

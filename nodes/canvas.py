@@ -7,18 +7,26 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core.blending.canvas import MAX_SCALE, CanvasSize, enlarge, enlarged_size
+from ..gpen_core.blending.canvas import (
+    MAX_SCALE,
+    CanvasSettings,
+    CanvasSize,
+    enlarge,
+    enlarged_size,
+)
 from ..gpen_core.geometry.resizing import resize
 from .host import to_channels_last
 
+_DEFAULTS = CanvasSettings()
+
 
 def canvas_inputs() -> list[io.Input]:
-    """How large the output is."""
+    """How large the output is; the ids are the fields of ``CanvasSettings``."""
     return [
         io.Combo.Input(
             "output_size",
             options=CanvasSize,
-            default=CanvasSize.INPUT,
+            default=_DEFAULTS.output_size,
             tooltip=(
                 "as input: the same size. scale: enlarged by the factor. fit faces: as large as "
                 "the largest face needs to keep the network's resolution, which is what makes a "
@@ -27,7 +35,7 @@ def canvas_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "scale",
-            default=2.0,
+            default=_DEFAULTS.scale,
             min=1.0,
             max=MAX_SCALE,
             step=0.25,
@@ -35,7 +43,7 @@ def canvas_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "max_megapixels",
-            default=64.0,
+            default=_DEFAULTS.max_megapixels,
             min=0.1,
             max=512.0,
             step=0.1,

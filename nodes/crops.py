@@ -189,7 +189,6 @@ class GpenPasteFaces(io.ComfyNode):
         image: Tensor,
         crops: Tensor,
         faces: Faces,
-        template: str,
         mask: Tensor | None = None,
         **blending: Any,
     ) -> io.NodeOutput:
@@ -199,7 +198,6 @@ class GpenPasteFaces(io.ComfyNode):
             images,
             faces,
             to_channels_first(crops)[:, :3],
-            template=template,
             settings=BlendSettings(**blending),
             user_masks=fit_masks(mask, images),
             monitor=node_monitor(len(faces)),

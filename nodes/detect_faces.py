@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -52,21 +54,10 @@ class GpenDetectFaces(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        image: Tensor,
-        detector: str,
-        detection_size: int,
-        threshold: float,
-        scales: str,
-        rotations: str,
-        min_face_size: int,
-    ) -> io.NodeOutput:
+    def execute(cls, image: Tensor, detector: str, **search: Any) -> io.NodeOutput:
         """Find the faces and draw them."""
         images = to_channels_first(image)
-        faces = find_faces(
-            images, detector, detection_size, threshold, scales, rotations, min_face_size
-        )
+        faces = find_faces(images, detector, search)
         # As Select Faces counts unless told otherwise, so that its numbers are these.
         faces = select_faces(faces, order=FaceOrder.LARGE_SMALL)
         text = f"Found {count_text(len(faces), len(images))}."

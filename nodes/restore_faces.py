@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import BlendSettings, Faces, restore_faces
-from ..gpen_core.blending.canvas import canvas_scale
+from ..gpen_core.blending.canvas import CanvasSettings, canvas_scale
 from ..gpen_core.faces.clip import steady_faces
 from .canvas import canvas_inputs, make_canvas
 from .host import (
@@ -29,6 +29,7 @@ from .widgets import (
     detector_inputs,
     find_faces,
     output_crops_input,
+    settings_of,
     smoothing_input,
     template_input,
 )
@@ -121,39 +122,27 @@ class GpenRestoreFaces(io.ComfyNode):
         cls,
         model: HostedModel,
         image: Tensor,
-        template: str,
-        output_size: str,
-        scale: float,
-        max_megapixels: float,
         detector: str,
-        detection_size: int,
-        threshold: float,
-        scales: str,
-        rotations: str,
-        min_face_size: int,
         smoothing: float,
         output_crops: bool,
         faces: Faces | None = None,
         mask: Tensor | None = None,
         upscale_model: Any | None = None,
-        **blending: Any,
+        **widgets: Any,
     ) -> io.NodeOutput:
         """Restore the faces."""
         started = time.monotonic()
         images = to_channels_first(image)
         if faces is None:
-            faces = find_faces(
-                images, detector, detection_size, threshold, scales, rotations, min_face_size
-            )
+            faces = find_faces(images, detector, widgets)
         faces = steady_faces(faces, len(images), smoothing)
+        blending = settings_of(BlendSettings, widgets)
         factor = canvas_scale(
-            output_size,
             faces,
             (images.shape[2], images.shape[3]),
             model.network.config.size,
-            template=template,
-            scale=scale,
-            max_megapixels=max_megapixels,
+            settings_of(CanvasSettings, widgets),
+            template=blending.template,
         )
         canvas = make_canvas(images, factor, upscale_model) if factor > 1 else None
         network = network_on_device(model)
@@ -161,8 +150,7 @@ class GpenRestoreFaces(io.ComfyNode):
             images,
             network,
             faces,
-            template=template,
-            settings=BlendSettings(**blending),
+            settings=blending,
             user_masks=fit_masks(mask, images if canvas is None else canvas),
             canvas=canvas,
             max_batch=faces_at_once(model),

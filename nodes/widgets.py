@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import BlendSettings, Faces, FineGrain, MaskShape, Template
+from ..gpen_core.blending.canvas import CanvasSettings
 from ..gpen_core.checkpoints.registry import DETECTOR_MODELS
-from ..gpen_core.faces.detection import DEFAULT_DETECTION_SIZE, DEFAULT_THRESHOLD
-from ..gpen_core.faces.search import Rotations, Scales, search_faces
+from ..gpen_core.faces.search import search_faces
+from ..gpen_core.faces.settings import Rotations, Scales, SearchSettings
+from ..gpen_core.swaps.settings import SwapSettings
 from .host import AUTO
 from .models import load_detector_on_device
 from .progress import node_monitor
 
+Settings = TypeVar("Settings", SearchSettings, BlendSettings, CanvasSettings, SwapSettings)
+
 _DEFAULTS = BlendSettings()
+_SEARCH = SearchSettings()
 
 
 def detector_inputs() -> list[io.Input]:
-    """How faces are found; the ids are parameters of ``find_faces``."""
+    """How faces are found; the ids are the fields of ``SearchSettings``, but for ``detector``."""
     return [
         io.Combo.Input(
             "detector",
@@ -32,7 +41,7 @@ def detector_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "detection_size",
-            default=DEFAULT_DETECTION_SIZE,
+            default=_SEARCH.detection_size,
             min=0,
             max=4096,
             step=32,
@@ -44,7 +53,7 @@ def detector_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "threshold",
-            default=DEFAULT_THRESHOLD,
+            default=_SEARCH.threshold,
             min=0.05,
             max=1.0,
             step=0.01,
@@ -53,7 +62,7 @@ def detector_inputs() -> list[io.Input]:
         io.Combo.Input(
             "scales",
             options=Scales,
-            default=Scales.LARGE,
+            default=_SEARCH.scales,
             tooltip=(
                 "Further copies to search. also small: one twice as large, for faces down to half "
                 "the size; five times the work. also large: one half as large, for faces that fill "
@@ -63,7 +72,7 @@ def detector_inputs() -> list[io.Input]:
         io.Combo.Input(
             "rotations",
             options=Rotations,
-            default=Rotations.WHEN_NONE,
+            default=_SEARCH.rotations,
             tooltip=(
                 "For tilted faces. off: only upright ones. when none is found: tilted ones are "
                 "looked at again upright, and a picture without a face is searched in quarter "
@@ -94,7 +103,7 @@ def template_input() -> io.Input:
     return io.Combo.Input(
         "template",
         options=Template,
-        default=Template.FFHQ,
+        default=_DEFAULTS.template,
         tooltip=(
             "How tightly the face is cropped for the network. ffhq: as ReActor and FaceFusion do. "
             "gpen: as the GPEN authors do, with more of the head."
@@ -212,23 +221,26 @@ def output_crops_input() -> io.Input:
     )
 
 
-def find_faces(
-    images: Tensor,
-    detector: str,
-    detection_size: int,
-    threshold: float,
-    scales: str,
-    rotations: str,
-    min_face_size: int,
-) -> Faces:
-    """Find the faces of a batch of (B, C, H, W) images with the host's progress and cancel."""
+def find_faces(images: Tensor, detector: str, widgets: Mapping[str, Any]) -> Faces:
+    """Find the faces of a batch of (B, C, H, W) images with the host's progress and cancel.
+
+    Args:
+        images: Where to look.
+        detector: The value of that widget.
+        widgets: The values of the others of ``detector_inputs``, and any more.
+    """
     return search_faces(
         images,
         load_detector_on_device(detector),
-        detection_size=detection_size,
-        threshold=threshold,
-        scales=scales,
-        rotations=rotations,
-        min_size=min_face_size,
+        settings_of(SearchSettings, widgets),
         monitor=node_monitor(len(images)),
     )
+
+
+def settings_of(kind: type[Settings], widgets: Mapping[str, Any]) -> Settings:
+    """Settings whose fields are widgets of the same ids; other widgets are passed over.
+
+    Fields without a widget keep their defaults.
+    """
+    names = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in widgets.items() if name in names})

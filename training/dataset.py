@@ -15,6 +15,7 @@ from torch import Tensor
 import gpen_core
 from gpen_core.errors import MediaError
 from gpen_core.faces.faces import long_sides
+from gpen_core.faces.settings import Rotations, SearchSettings
 from gpen_core.geometry.alignment import Template, align_faces
 from gpen_core.geometry.warping import crop_image
 from gpen_core.media.pictures import PICTURE_SUFFIXES, read_picture
@@ -56,7 +57,7 @@ def read_photo(file: Path) -> Tensor:
 
 def largest_face(photo: Tensor, detector: gpen_core.FaceDetector) -> gpen_core.Faces:
     """The largest face of one photo (1, 3, H, W), or none."""
-    faces = gpen_core.search_faces(photo, detector, scales="also large")
+    faces = gpen_core.search_faces(photo, detector, SearchSettings(rotations=Rotations.OFF))
     return faces if not len(faces) else faces.select([int(long_sides(faces.boxes).argmax())])
 
 

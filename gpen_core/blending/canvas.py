@@ -6,6 +6,7 @@ A face of 100 pixels pasted back into 100 pixels keeps little of what a 2048 net
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
@@ -28,46 +29,60 @@ class CanvasSize(str, Enum):
     """Large enough that the largest face keeps the network's resolution."""
 
 
+@dataclass(frozen=True)
+class CanvasSettings:
+    """How large the output is."""
+
+    output_size: CanvasSize = CanvasSize.INPUT
+    scale: float = 2.0
+    """The factor for ``CanvasSize.SCALE``, 1 to 8."""
+    max_megapixels: float = 64.0
+    """No image becomes larger than this, unless it is already."""
+
+    def __post_init__(self) -> None:
+        """Check the range.
+
+        Raises:
+            TensorSpecError: ``scale`` is outside 1 to 8.
+        """
+        object.__setattr__(self, "output_size", CanvasSize(self.output_size))
+        if not 1 <= self.scale <= MAX_SCALE:
+            raise TensorSpecError(
+                f"scale: expected 1 to 8, got {self.scale}. Bring it into that range."
+            )
+
+
 def canvas_scale(
-    size: CanvasSize | str,
     faces: Faces,
     image_size: tuple[int, int],
     crop_size: int,
+    settings: CanvasSettings,
     *,
     template: Template | str = Template.FFHQ,
-    scale: float = 2.0,
-    max_megapixels: float = 64.0,
 ) -> float:
     """By how much to enlarge the images of a batch, one factor for all.
 
     Args:
-        size: How to choose.
         faces: All faces of the batch.
         image_size: Height and width of the images in pixels.
         crop_size: Height and width of the network's crops in pixels.
+        settings: How to choose.
         template: How faces sit in the crops.
-        scale: The factor for ``CanvasSize.SCALE``, 1 to 8.
-        max_megapixels: No image becomes larger than this, unless it is already.
 
     Returns:
         A factor from 1 to 8.
-
-    Raises:
-        TensorSpecError: ``scale`` is outside 1 to 8.
     """
-    if not 1 <= scale <= MAX_SCALE:
-        raise TensorSpecError(f"scale: expected 1 to 8, got {scale}. Bring it into that range.")
-    size = CanvasSize(size)
-    if size is CanvasSize.INPUT:
+    scale = settings.scale
+    if settings.output_size is CanvasSize.INPUT:
         return 1.0
-    if size is CanvasSize.FIT_FACES:
+    if settings.output_size is CanvasSize.FIT_FACES:
         if not len(faces):
             return 1.0
         image_to_crop = align_faces(faces.landmarks, Template(template), crop_size)
         # Crop pixels an image pixel; the largest face is the one that needs the least.
         scale = float(scale_of(image_to_crop).min())
     height, width = image_size
-    limit = math.sqrt(max_megapixels * 1e6 / max(height * width, 1))
+    limit = math.sqrt(settings.max_megapixels * 1e6 / max(height * width, 1))
     return max(1.0, min(scale, limit, MAX_SCALE))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import TensorSpecError
+from ..geometry.alignment import Template
 
 
 class MaskShape(str, Enum):
@@ -26,8 +27,10 @@ class FineGrain(str, Enum):
 
 @dataclass(frozen=True)
 class BlendSettings:
-    """Everything between the network's output and the finished image."""
+    """Everything around the network: how a face is cropped and how its restoration is blended."""
 
+    template: Template = Template.FFHQ
+    """How the face sits in the network's crop."""
     blend: float = 1.0
     """Share of the restoration, 0 (the image as it was) to 1."""
     shape: MaskShape = MaskShape.BOX
@@ -53,6 +56,7 @@ class BlendSettings:
         Raises:
             TensorSpecError: A share is outside [0, 1], or a fraction outside [0, 0.5].
         """
+        object.__setattr__(self, "template", Template(self.template))
         object.__setattr__(self, "shape", MaskShape(self.shape))
         object.__setattr__(self, "fine_grain", FineGrain(self.fine_grain))
         limits = dict.fromkeys(("blend", "color", "detail", "grain"), 1.0)

@@ -7,16 +7,17 @@ import os
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from ..blending.canvas import CanvasSettings
 from ..blending.settings import BlendSettings
 from ..bundled import BUNDLED_RESTORER
 from ..checkpoints.registry import BEST_DETECTOR, DETECTOR_MODELS
 from ..checkpoints.restorers import CHECKPOINT_FOLDERS
 from ..errors import CheckpointNotFoundError
 from ..faces.selection import FaceOrder
-from ..geometry.alignment import Template
-from ..media import CanvasSettings, SearchSettings, VideoCodec, VideoEncoding
+from ..faces.settings import SearchSettings
+from ..media import VideoCodec, VideoEncoding
 from .argument_types import share, whole
 from .batch import add_batch_arguments
 from .devices import AUTO, DEVICES, DTYPES
@@ -24,10 +25,13 @@ from .devices import AUTO, DEVICES, DTYPES
 MODELS_VARIABLE = "GPEN_MODELS_DIR"
 BUNDLED = "bundled"
 """What the network that comes with the package is called on the command line."""
+Settings = TypeVar("Settings", SearchSettings, BlendSettings, CanvasSettings)
+
 _MODEL_FOLDERS = ("", *CHECKPOINT_FOLDERS)
 _DETECTOR_FOLDERS = ("", "facedetection")
 
 BLEND_HELP = {
+    "template": "how tightly faces are cropped",
     "blend": "share of the restored face; 0: the picture as it was",
     "shape": "outline of what is pasted",
     "padding": "strip along the edge of the crop that is not pasted, as a fraction of the crop",
@@ -132,14 +136,13 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--min-face-size",
         type=whole(0),
-        default=defaults.min_size,
+        default=defaults.min_face_size,
         metavar="PX",
         help="faces with a smaller long side are left out",
     )
 
 
 def _add_blending(group: argparse._ArgumentGroup) -> None:
-    _add_choice(group, "--template", Template.FFHQ, "how tightly faces are cropped")
     for setting in fields(BlendSettings):
         option = "--" + setting.name.replace("_", "-")
         if isinstance(setting.default, Enum):
@@ -159,7 +162,7 @@ def _add_canvas(group: argparse._ArgumentGroup) -> None:
     _add_choice(
         group,
         "--output-size",
-        defaults.size,
+        defaults.output_size,
         "fit-faces: as large as the largest face needs to keep the network's resolution",
     )
     group.add_argument(
@@ -222,21 +225,17 @@ def settings_from(options: argparse.Namespace) -> dict[str, Any]:
         ValueError: One is out of range.
     """
     return {
-        "search": SearchSettings(
-            options.detection_size,
-            options.threshold,
-            options.scales,
-            options.rotations,
-            options.min_face_size,
-        ),
+        "search": _settings_of(SearchSettings, options),
         "order": options.order,
         "indices": options.faces,
-        "template": options.template,
-        "blending": BlendSettings(
-            **{setting.name: getattr(options, setting.name) for setting in fields(BlendSettings)}
-        ),
-        "canvas": CanvasSettings(options.output_size, options.scale, options.max_megapixels),
+        "blending": _settings_of(BlendSettings, options),
+        "canvas": _settings_of(CanvasSettings, options),
     }
+
+
+def _settings_of(kind: type[Settings], options: argparse.Namespace) -> Settings:
+    """Settings whose fields are options of the same names."""
+    return kind(**{setting.name: getattr(options, setting.name) for setting in fields(kind)})
 
 
 def encoding_from(options: argparse.Namespace) -> VideoEncoding:

@@ -23,12 +23,8 @@ from .retinaface import (
     decode_landmarks,
     make_anchors,
 )
+from .settings import DEFAULT_DETECTION_SIZE, DEFAULT_THRESHOLD
 
-# Measured with mobile0.25 on photographs. At 640 a face that fills the picture is found once; from
-# 720 on parts of it are found as faces of their own.
-DEFAULT_DETECTION_SIZE = 640
-# Faces of 24 pixels and more score at least 0.84; animals and textures at 640 at most 0.76.
-DEFAULT_THRESHOLD = 0.8
 DEFAULT_MAX_BATCH = 8
 
 _SIGNATURES = {

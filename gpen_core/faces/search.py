@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from enum import Enum
 
 import torch
 from torch import Tensor
@@ -13,42 +12,15 @@ from ..geometry.alignment import transform_points
 from ..geometry.resizing import resize
 from ..monitor import SILENT, Monitor
 from .detection import (
-    DEFAULT_DETECTION_SIZE,
     DEFAULT_MAX_BATCH,
-    DEFAULT_THRESHOLD,
     copy_ratio,
     detect_faces,
     scaled_size,
 )
 from .faces import Faces, long_sides
 from .retinaface import FaceDetector
+from .settings import Rotations, Scales, SearchSettings
 from .straightening import are_upright, straighten_faces
-
-
-class Scales(str, Enum):
-    """The copies of the picture that are searched besides the standard one."""
-
-    STANDARD = "standard"
-    """None."""
-    SMALL = "also small"
-    """One twice as large: faces down to half the size. Five times the work."""
-    LARGE = "also large"
-    """One half as large: faces that fill the picture or reach out of it. A quarter more work."""
-    ALL = "all"
-    """Both."""
-
-
-class Rotations(str, Enum):
-    """What is done for tilted faces, beyond what is found without."""
-
-    OFF = "off"
-    """Nothing. Landmarks of faces tilted by more than 30 degrees are wrong."""
-    WHEN_NONE = "when none is found"
-    """Tilted faces that were found are detected again upright; a picture in which none was found
-    is searched in quarter turns."""
-    ALWAYS = "always"
-    """Likewise, and every picture is searched in quarter turns. Four times the work."""
-
 
 _SMALL_COPY = 2.0  # of the standard copy
 _LARGE_COPY = 0.5
@@ -77,16 +49,12 @@ _FACES_AT_ONCE = 8  # views of so many are in memory
 def search_faces(
     images: Tensor,
     detector: FaceDetector,
+    settings: SearchSettings | None = None,
     *,
-    detection_size: int = DEFAULT_DETECTION_SIZE,
-    threshold: float = DEFAULT_THRESHOLD,
-    scales: Scales | str = Scales.STANDARD,
-    rotations: Rotations | str = Rotations.OFF,
-    min_size: float = 0,
     max_batch: int = DEFAULT_MAX_BATCH,
     monitor: Monitor = SILENT,
 ) -> Faces:
-    """Find the faces in a batch of images, hard ones too. With the defaults: ``detect_faces``.
+    """Find the faces in a batch of images, hard ones too.
 
     A sure and upright face of the standard copy stays exactly what ``detect_faces`` gives, unless
     it fills the picture. A face in several copies is returned once.
@@ -94,12 +62,8 @@ def search_faces(
     Args:
         images: (B, C, H, W) floating point RGB or RGBA in [0, 1]; alpha is ignored. Any device.
         detector: From ``load_detector``.
-        detection_size: Short side of the standard copy in pixels; see ``detect_faces``.
-        threshold: The least score of a face, in [0, 1]. A face that only an enlarged or turned
-            copy shows needs 0.9 at least.
-        scales: Copies of which sizes are searched.
-        rotations: What is done for tilted faces. Turned copies are of the standard size.
-        min_size: Faces whose box has a smaller long side, in pixels of the image, are left out.
+        settings: How to look; the defaults of ``SearchSettings`` if None. With scales and
+            rotations off this is ``detect_faces``.
         max_batch: Images in one call of the network; large ones go in smaller numbers.
         monitor: Told of progress in steps: one for each image and each copy of it that may be
             searched, one more where tilted faces are turned upright.
@@ -114,16 +78,12 @@ def search_faces(
         TensorSpecError: ``images`` is of another shape or dtype, or has NaN or infinity in it.
         ValueError: Another argument is out of range.
     """
-    scales, rotations = _scales(scales), _rotations(rotations)
-    if not 0 <= min_size < math.inf:
-        raise ValueError(
-            f"min_size: expected a number of pixels, at least 0, got {min_size}. 0 keeps all faces."
-        )
-    factors = _FACTORS[scales]
-    quarters = () if rotations is Rotations.OFF else (1, 2, 3)
+    settings = settings or SearchSettings()
+    factors = _FACTORS[settings.scales]
+    quarters = () if settings.rotations is Rotations.OFF else (1, 2, 3)
     count = images.shape[0] if images.ndim else 0
     report = _Progress(monitor, count * (1 + len(factors) + len(quarters) + bool(quarters)))
-    search = _Search(images, detector, detection_size, threshold, max_batch, monitor)
+    search = _Search(images, detector, settings, max_batch, monitor)
 
     faces = search.standard(report)
     if factors:
@@ -131,15 +91,15 @@ def search_faces(
         faces = _join_scales(faces, copies, images.shape[-2:])
     if quarters:
         which = torch.arange(count)
-        if rotations is Rotations.WHEN_NONE:
+        if settings.rotations is Rotations.WHEN_NONE:
             which = (faces.count_per_image(count) == 0).nonzero().flatten()
         turned = [search.turned(quarter, which, report) for quarter in quarters]
         faces = search.straightened(faces, Faces.concatenate(turned), report)
     if factors or quarters:
         by_score = torch.argsort(faces.scores, descending=True, stable=True)
         faces = faces.select(by_score).sorted_by_image()
-    if min_size:
-        faces = faces.select(long_sides(faces.boxes) >= min_size)
+    if settings.min_face_size:
+        faces = faces.select(long_sides(faces.boxes) >= settings.min_face_size)
     return faces.to(images.device)
 
 
@@ -162,14 +122,13 @@ class _Search:
         self,
         images: Tensor,
         detector: FaceDetector,
-        detection_size: int,
-        threshold: float,
+        settings: SearchSettings,
         max_batch: int,
         monitor: Monitor,
     ) -> None:
         self._images, self._detector = images, detector
-        self._detection_size, self._threshold = detection_size, threshold
-        self._retry_threshold = max(threshold, _RETRY_THRESHOLD)
+        self._detection_size, self._threshold = settings.detection_size, settings.threshold
+        self._retry_threshold = max(settings.threshold, _RETRY_THRESHOLD)
         self._max_batch, self._monitor = max_batch, monitor.without_progress()
 
     def standard(self, report: _Progress) -> Faces:
@@ -347,22 +306,3 @@ def _distinct(faces: Faces) -> Tensor:
                 stay.append(row)
         kept += rows[stay].tolist()
     return torch.tensor(sorted(kept), dtype=torch.int64)
-
-
-def _scales(value: Scales | str) -> Scales:
-    try:
-        return Scales(value)
-    except ValueError as error:
-        raise _unknown("scales", value, Scales) from error
-
-
-def _rotations(value: Rotations | str) -> Rotations:
-    try:
-        return Rotations(value)
-    except ValueError as error:
-        raise _unknown("rotations", value, Rotations) from error
-
-
-def _unknown(name: str, value: object, kind: type[Enum]) -> ValueError:
-    options = ", ".join(repr(option.value) for option in kind)
-    return ValueError(f"{name}: expected one of {options}, got {value!r}. Choose one.")

@@ -4,13 +4,12 @@ from .degrade_picture import DegradeReport, degrade_picture
 from .jobs import Job, JobError, Plan, plan_jobs
 from .pictures import PICTURE_SUFFIXES, Picture, read_picture, write_picture
 from .restore_picture import PictureReport, restore_picture
-from .restorer import CanvasSettings, Restorer, SearchSettings
+from .restorer import Restorer
 from .video_encoding import VideoCodec, VideoEncoding
 from .videos import VideoReport, restore_video
 
 __all__ = [
     "PICTURE_SUFFIXES",
-    "CanvasSettings",
     "DegradeReport",
     "Job",
     "JobError",
@@ -18,7 +17,6 @@ __all__ = [
     "PictureReport",
     "Plan",
     "Restorer",
-    "SearchSettings",
     "VideoCodec",
     "VideoEncoding",
     "VideoReport",

@@ -6,37 +6,16 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..blending.canvas import CanvasSize, canvas_scale, enlarge, enlarged_size
+from ..blending.canvas import CanvasSettings, canvas_scale, enlarge, enlarged_size
 from ..blending.settings import BlendSettings
-from ..faces.detection import DEFAULT_DETECTION_SIZE, DEFAULT_THRESHOLD
 from ..faces.faces import Faces
 from ..faces.retinaface import FaceDetector
-from ..faces.search import Rotations, Scales, search_faces
+from ..faces.search import search_faces
 from ..faces.selection import FaceOrder, select_faces
-from ..geometry.alignment import Template
+from ..faces.settings import SearchSettings
 from ..monitor import SILENT, Monitor
 from ..network.generator import GpenGenerator
 from ..pipeline import restore_faces
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How faces are found; see ``search_faces``."""
-
-    detection_size: int = DEFAULT_DETECTION_SIZE
-    threshold: float = DEFAULT_THRESHOLD
-    scales: Scales = Scales.LARGE
-    rotations: Rotations = Rotations.WHEN_NONE
-    min_size: float = 0
-
-
-@dataclass(frozen=True)
-class CanvasSettings:
-    """How large the output is; see ``canvas_scale``."""
-
-    size: CanvasSize = CanvasSize.INPUT
-    scale: float = 2.0
-    max_megapixels: float = 64.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +29,6 @@ class Restorer:
     """How ``indices`` counts the faces of an image."""
     indices: str = ""
     """Which faces to restore, such as "0,2-3"; empty for all."""
-    template: Template = Template.FFHQ
     blending: BlendSettings = field(default_factory=BlendSettings)
     canvas: CanvasSettings = field(default_factory=CanvasSettings)
     max_batch: int = 1
@@ -59,29 +37,17 @@ class Restorer:
 
     def find(self, images: Tensor) -> Faces:
         """The chosen faces of (B, C, H, W) images in [0, 1]."""
-        search = self.search
-        faces = search_faces(
-            images,
-            self.detector,
-            detection_size=search.detection_size,
-            threshold=search.threshold,
-            scales=search.scales,
-            rotations=search.rotations,
-            min_size=search.min_size,
-            monitor=self.monitor,
-        )
+        faces = search_faces(images, self.detector, self.search, monitor=self.monitor)
         return select_faces(faces, order=self.order, indices=self.indices)
 
     def canvas_factor(self, faces: Faces, image_size: tuple[int, int]) -> float:
         """By how much to enlarge images of (height, width) with these faces, from 1 to 8."""
         return canvas_scale(
-            self.canvas.size,
             faces,
             image_size,
             self.model.config.size,
-            template=self.template,
-            scale=self.canvas.scale,
-            max_megapixels=self.canvas.max_megapixels,
+            self.canvas,
+            template=self.blending.template,
         )
 
     def restore(
@@ -108,7 +74,6 @@ class Restorer:
             images,
             self.model,
             faces,
-            template=self.template,
             settings=self.blending,
             canvas=canvas,
             max_batch=self.max_batch,

@@ -57,7 +57,6 @@ def blend_swap(
     faces: Faces,
     *,
     frames: Sequence[int] | None = None,
-    template: Template | str = Template.FFHQ,
     settings: SwapSettings | None = None,
     user_masks: Tensor | None = None,
     parser: FaceParser | None = None,
@@ -78,7 +77,6 @@ def blend_swap(
         faces: Faces of the swapped images; those that the swap did not change are left alone.
         frames: The number of the original of each swapped image, from ``match_frames``; None: as
             many originals as swapped images, in the same order.
-        template: How the face sits in the network's crop.
         settings: What each picture contributes; the defaults of ``SwapSettings`` if None.
         user_masks: (B or 1, H, W) in [0, 1]: the swap shows inside, the original outside.
         parser: Finds, in the original, what is not face and therefore shows as in the original.
@@ -98,10 +96,10 @@ def blend_swap(
     settings = settings or SwapSettings()
     paired = Originals(originals, swapped, frames)
     device = next(model.parameters()).device
-    faces, maps = _swapped_faces(paired, swapped, faces, template, device, monitor)
+    faces, maps = _swapped_faces(paired, swapped, faces, settings.template, device, monitor)
     replaced = soften(maps, _SOFT_EDGE / 2)
     touched = soften(maps, _SOFT_EDGE / 2, settings.margin)
-    plan = CropPlan(faces, model.config.size, template)
+    plan = CropPlan(faces, model.config.size, settings.template)
     kept = CropStore(swapped, len(faces), plan.size) if keep_crops else None
     images = swapped.clone()
     masks = swapped.new_zeros((len(swapped), *swapped.shape[2:]), dtype=torch.float32)
@@ -152,7 +150,7 @@ def _swapped_faces(
     originals: Originals,
     swapped: Tensor,
     faces: Faces,
-    template: Template | str,
+    template: Template,
     device: torch.device,
     monitor: Monitor,
 ) -> tuple[Faces, Tensor]:

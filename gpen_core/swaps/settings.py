@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..blending.settings import BlendSettings, MaskShape
 from ..errors import TensorSpecError
+from ..geometry.alignment import Template
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class SwapSettings:
     is one on the restoration.
     """
 
+    template: Template = Template.FFHQ
+    """How the face sits in the network's crop."""
     restore: float = 1.0
     """Share of the restoration in the swapped face."""
     detail: float = 0.5
@@ -50,12 +53,14 @@ class SwapSettings:
                 raise TensorSpecError(
                     f"{name}: expected 0 to {limit:g}, got {value}. Bring it into that range."
                 )
+        object.__setattr__(self, "template", Template(self.template))
         object.__setattr__(self, "shape", MaskShape(self.shape))
         self.blending()
 
     def blending(self) -> BlendSettings:
         """What the steps of restoring need to know; checks their ranges."""
         return BlendSettings(
+            template=self.template,
             shape=self.shape,
             padding=self.padding,
             feather=self.feather,

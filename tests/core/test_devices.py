@@ -15,6 +15,7 @@ from gpen_core.faces.annotation import draw_faces
 from gpen_core.faces.clip import steady_faces
 from gpen_core.faces.parsing import FaceParser, parse_faces
 from gpen_core.faces.selection import FaceOrder, number_faces, select_faces
+from gpen_core.faces.settings import Scales, SearchSettings
 from gpen_core.swaps.blend import blend_swap
 from gpen_core.swaps.frames import match_frames
 from support.faces import PLACES, batch, faces_at
@@ -153,9 +154,9 @@ def test_a_canvas_is_enlarged_and_painted_where_the_images_are(random_network, n
 def test_search_faces_finds_what_the_cpu_finds(detector, where, rotations):
     astronaut = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None] / 255
     images = torch.cat([astronaut, astronaut.rot90(1, (2, 3))])
-    options = {"rotations": rotations, "scales": "also small", "detection_size": 320}
-    expected = gpen_core.search_faces(images, detector, **options)
-    faces = gpen_core.search_faces(images.to(where), copy.deepcopy(detector).to(DEVICE), **options)
+    settings = SearchSettings(detection_size=320, scales=Scales.SMALL, rotations=rotations)
+    expected = gpen_core.search_faces(images, detector, settings)
+    faces = gpen_core.search_faces(images.to(where), copy.deepcopy(detector).to(DEVICE), settings)
     assert len(faces) >= 1
     assert_faces_equal(faces, expected, where)
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import gpen_core
+from gpen_core.blending.settings import BlendSettings
 from gpen_core.errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from gpen_core.faces.faces import Faces
 from gpen_core.geometry.alignment import template_landmarks
@@ -20,7 +21,8 @@ CONFIG = GpenConfig(256, 1, 0.0625)
 @pytest.mark.parametrize("n_channels", [3, 4])
 def test_the_identity_network_gives_back_the_input(identity, template, n_channels):
     images = batch(n_channels)
-    result = gpen_core.restore_faces(images, identity, faces_at(*PLACES), template=template)
+    settings = BlendSettings(template=template)
+    result = gpen_core.restore_faces(images, identity, faces_at(*PLACES), settings=settings)
     torch.testing.assert_close(result.images, images, rtol=0, atol=1e-6)
     inside = (result.masks > 0)[:, None].expand_as(images)
     assert psnr(result.images[inside], images[inside]) > 120
@@ -42,7 +44,8 @@ def test_a_network_that_changes_pixels_changes_only_those_in_the_mask(random_net
 
 def test_blend_of_zero_gives_the_input_bit_for_bit(random_network):
     images = batch(4)
-    result = gpen_core.restore_faces(images, random_network, faces_at(*PLACES), blend=0)
+    settings = BlendSettings(blend=0)
+    result = gpen_core.restore_faces(images, random_network, faces_at(*PLACES), settings=settings)
     assert torch.equal(result.images, images)
     assert result.masks.max() == 1  # where it would have been
 

@@ -18,14 +18,14 @@ CONFIG = GpenConfig(256, 1, 0.0625)
 @pytest.mark.parametrize("template", gpen_core.Template)
 def test_crop_restore_and_paste_equal_the_whole_exactly(random_network, template):
     images, faces = batch(4), faces_at(*PLACES)
-    settings = BlendSettings(blend=0.7, padding=0.1, feather=0.2)
+    settings = BlendSettings(template, blend=0.7, padding=0.1, feather=0.2)
     whole = gpen_core.restore_faces(
-        images, random_network, faces, template=template, settings=settings, keep_crops=True
+        images, random_network, faces, settings=settings, keep_crops=True
     )
     crops = gpen_core.crop_faces(images, faces, 256, template=template)
     assert torch.equal(crops, whole.crops)
     restored = torch.cat([gpen_core.restore_crops(random_network, crop[None]) for crop in crops])
-    pasted = gpen_core.paste_faces(images, faces, restored, template=template, settings=settings)
+    pasted = gpen_core.paste_faces(images, faces, restored, settings=settings)
     assert torch.equal(pasted.images, whole.images)
     assert torch.equal(pasted.masks, whole.masks)
 

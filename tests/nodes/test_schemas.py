@@ -1,9 +1,11 @@
 import inspect
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from gpen_core import BlendSettings
+from gpen_core.blending.canvas import CanvasSettings
 from gpen_core.faces.parsing import FaceRegion
+from gpen_core.faces.settings import SearchSettings
 from gpen_core.swaps.settings import SwapSettings
 
 
@@ -29,6 +31,15 @@ def test_node_ids_are_the_permanent_ones(node_classes):
     ]
 
 
+SETTINGS = {
+    "GPEN_RestoreFaces": (SearchSettings, BlendSettings, CanvasSettings),
+    "GPEN_DetectFaces": (SearchSettings,),
+    "GPEN_PasteFaces": (BlendSettings,),
+    "GPEN_BlendSwap": (SearchSettings, SwapSettings),
+}
+"""Whose fields the widgets of a node are."""
+
+
 def test_schemas_are_valid_and_inputs_are_the_parameters_of_execute(pack, node_classes):
     changes = sys.modules[f"{pack.__name__}.nodes.degrade_image"].CHANGES
     for node in node_classes:
@@ -38,12 +49,14 @@ def test_schemas_are_valid_and_inputs_are_the_parameters_of_execute(pack, node_c
         named = {name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
         rest = {socket.id for socket in schema.inputs} - named
         gathered = {
-            "blending": set(BlendSettings.__dataclass_fields__),
             "regions": {region.value for region in FaceRegion},
             "changes": set(changes),
-            "influences": set(SwapSettings.__dataclass_fields__) - {"shape", "padding", "feather"},
-        }
-        assert rest == gathered.get(list(parameters)[-1], set()), schema.node_id
+        }.get(list(parameters)[-1], set())
+        for kind in SETTINGS.get(schema.node_id, ()):
+            gathered |= {field.name for field in fields(kind)}
+        if schema.node_id == "GPEN_BlendSwap":
+            gathered -= {"shape", "padding", "feather"}
+        assert rest == gathered, schema.node_id
         optional = {name for name, p in parameters.items() if p.default is not p.empty}
         assert {socket.id for socket in schema.inputs if socket.optional} == optional
 

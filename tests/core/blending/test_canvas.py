@@ -4,7 +4,13 @@ import torch
 from PIL import Image
 
 from gpen_core import Faces
-from gpen_core.blending.canvas import CanvasSize, canvas_scale, enlarge, enlarged_size
+from gpen_core.blending.canvas import (
+    CanvasSettings,
+    CanvasSize,
+    canvas_scale,
+    enlarge,
+    enlarged_size,
+)
 from gpen_core.errors import TensorSpecError
 from support.faces import faces_at
 from support.geometry import noise, smooth
@@ -69,19 +75,20 @@ FACES = faces_at((0, 0.0, 0.0, 128.0), (0, 300.0, 0.0, 64.0))
     ],
 )
 def test_canvas_scale(size, options, expected):
-    assert canvas_scale(size, FACES, (1000, 1000), 512, **options) == pytest.approx(expected, 1e-4)
+    settings = CanvasSettings(size, **options)
+    assert canvas_scale(FACES, (1000, 1000), 512, settings) == pytest.approx(expected, 1e-4)
 
 
 def test_canvas_scale_is_one_without_faces_and_for_faces_larger_than_the_crop():
-    fit = CanvasSize.FIT_FACES
-    assert canvas_scale(fit, Faces.empty(), (100, 100), 512) == 1
-    assert canvas_scale(fit, faces_at((0, 0.0, 0.0, 900.0)), (1000, 1000), 512) == 1
-    assert canvas_scale(fit, faces_at((0, 0.0, 0.0, 10.0)), (100, 100), 2048) == 8
+    fit = CanvasSettings(CanvasSize.FIT_FACES)
+    assert canvas_scale(Faces.empty(), (100, 100), 512, fit) == 1
+    assert canvas_scale(faces_at((0, 0.0, 0.0, 900.0)), (1000, 1000), 512, fit) == 1
+    assert canvas_scale(faces_at((0, 0.0, 0.0, 10.0)), (100, 100), 2048, fit) == 8
 
 
 def test_canvas_scale_refuses_factors_out_of_range():
     with pytest.raises(TensorSpecError, match="1 to 8"):
-        canvas_scale("scale", FACES, (10, 10), 512, scale=9)
+        CanvasSettings("scale", scale=9)
 
 
 def test_enlarged_size_is_in_whole_pixels():

@@ -48,7 +48,7 @@ def test_blend_of_zero_keeps_every_bit():
 @pytest.mark.parametrize("blend", [0.25, 0.5, 1.0])
 def test_blend_takes_its_share_of_the_change(blend):
     image = torch.full((3, 20, 20), 0.5)
-    settings = BlendSettings(blend, padding=0, feather=0)
+    settings = BlendSettings(blend=blend, padding=0, feather=0)
     result, _ = composite(image, [torch.full((3, 20, 20), 0.25)], [similarity(1)], settings)
     torch.testing.assert_close(result, torch.full((3, 20, 20), 0.5 + blend * 0.25))
 

@@ -215,7 +215,7 @@ def test_every_blend_setting_has_an_argument_that_reaches_the_restorer(
     tmp_path, checkpoint, known_faces
 ):
     values = {
-        "blend": 0.9, "shape": "ellipse", "padding": 0.1, "feather": 0.2,
+        "template": "gpen", "blend": 0.9, "shape": "ellipse", "padding": 0.1, "feather": 0.2,
         "fine_grain": "replace", "color": 0.3, "detail": 0.4, "detail_size": 0.2, "grain": 0.6,
     }  # fmt: skip
     names = {field.name for field in dataclasses.fields(BlendSettings)}
@@ -230,17 +230,17 @@ def test_every_blend_setting_has_an_argument_that_reaches_the_restorer(
 
 def test_the_other_settings_reach_the_restorer(tmp_path, checkpoint, known_faces):
     arguments = (
-        "--faces", "0, 2-3", "--order", "left-right", "--template", "gpen", "--detection-size",
-        "480", "--threshold", "0.5", "--scales", "also-small", "--rotations", "always",
+        "--faces", "0, 2-3", "--order", "left-right", "--detection-size", "480",
+        "--threshold", "0.5", "--scales", "also-small", "--rotations", "always",
         "--min-face-size", "20", "--output-size", "fit-faces", "--scale", "3",
         "--max-megapixels", "0.05", "--batch", "3", "--dtype", "bf16", "--device", "cpu",
     )  # fmt: skip
     source = png(tmp_path / "a.png")
     assert run(checkpoint, source, "--output", tmp_path / "out", *arguments) == 0
     used = known_faces[0]
-    assert (used.indices, used.order.value, used.template.value) == ("0, 2-3", "left-right", "gpen")
+    assert (used.indices, used.order.value) == ("0, 2-3", "left-right")
     search = used.search
-    assert (search.detection_size, search.threshold, search.min_size) == (480, 0.5, 20)
+    assert (search.detection_size, search.threshold, search.min_face_size) == (480, 0.5, 20)
     assert (search.scales.value, search.rotations.value) == ("also small", "always")
     assert dataclasses.astuple(used.canvas) == ("fit faces", 3.0, 0.05)
     assert used.max_batch == 3

@@ -1,5 +1,6 @@
 import inspect
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,18 +13,20 @@ from torchvision.ops import box_iou
 from gpen_core.errors import TensorSpecError
 from gpen_core.faces.detection import detect_faces
 from gpen_core.faces.faces import Faces
-from gpen_core.faces.search import (
-    Rotations,
-    Scales,
-    _copy_to_image,
-    _join_scales,
-    search_faces,
-)
-from gpen_core.monitor import Monitor
+from gpen_core.faces.search import _copy_to_image, _join_scales, search_faces
+from gpen_core.faces.settings import Rotations, Scales, SearchSettings
+from gpen_core.monitor import SILENT, Monitor
 
+PLAIN = SearchSettings(scales=Scales.STANDARD, rotations=Rotations.OFF)
 EVERYTHING = {"scales": "all", "rotations": "always"}
 # Of the diagonal of the upright face's box: how far a landmark may be from where the turn takes it.
 MAX_ERROR = 0.03
+
+
+def search(images, detector, *, max_batch=8, monitor=SILENT, **changes):
+    """Search plainly but for what is changed."""
+    settings = replace(PLAIN, **changes)
+    return search_faces(images, detector, settings, max_batch=max_batch, monitor=monitor)
 
 
 def to_tensor(array):
@@ -98,7 +101,7 @@ def test_search_faces_finds_a_tilted_face_exactly(degrees, detector, astronaut, 
     width, height = (upright.boxes[0, 2:] - upright.boxes[0, :2]).tolist()
     options = list(Rotations)[1:] if degrees % 45 == 0 else [Rotations.WHEN_NONE]
     for rotations in options:
-        faces = search_faces(image, detector, rotations=rotations)
+        faces = search(image, detector, rotations=rotations)
         assert len(faces) == 1
         errors = (faces.landmarks[0] - truth).norm(dim=-1) / math.hypot(width, height)
         assert errors.max() < MAX_ERROR
@@ -124,8 +127,8 @@ def test_search_faces_when_none_is_found_turns_only_what_is_needed(detector, ast
 def test_search_faces_finds_upside_down_groups_only_when_always(detector, solvay, sitters):
     image = torch.rot90(solvay, 2, (-2, -1))
     size = torch.tensor([solvay.shape[-1], solvay.shape[-2]])
-    assert len(search_faces(image, detector, rotations="when none is found")) < 29
-    faces = search_faces(image, detector, rotations="always")
+    assert len(search(image, detector, rotations="when none is found")) < 29
+    faces = search(image, detector, rotations="always")
     assert len(faces) == 29
     truth = size - sitters.landmarks
     distance = (faces.landmarks[:, None] - truth).norm(dim=-1).amax(-1)
@@ -142,8 +145,8 @@ def test_search_faces_finds_a_tilted_face_beside_an_upright_one(detector, astron
     image = torch.zeros(1, 3, 512, 768)
     image[..., :512] = astronaut
     image[..., 256:, 512:] = torch.rot90(resize(astronaut, size=(256, 256)), 2, (-2, -1))
-    assert len(search_faces(image, detector, rotations="when none is found")) == 1
-    faces = search_faces(image, detector, rotations="always")
+    assert len(search(image, detector, rotations="when none is found")) == 1
+    faces = search(image, detector, rotations="always")
     first, second = faces.select(faces.boxes[:, 0].argsort()).landmarks
     torch.testing.assert_close(first, upright.landmarks[0], atol=2, rtol=0)
     mirrored = (torch.tensor([768.0, 512.0]) - second) * 2
@@ -166,7 +169,7 @@ def test_copies_are_mapped_back_to_the_image(quarter):
 
 
 def test_search_faces_with_everything_on_finds_the_29_of_solvay(detector, solvay, sitters):
-    faces = search_faces(solvay, detector, **EVERYTHING)
+    faces = search(solvay, detector, **EVERYTHING)
     overlaps = box_iou(faces.boxes, sitters.boxes) > 0.5
     assert overlaps.sum(0).tolist() == [1] * 29
     assert overlaps.sum(1).tolist() == [1] * 29
@@ -180,8 +183,8 @@ def test_search_faces_with_everything_on_finds_the_29_of_solvay(detector, solvay
 )
 def test_search_faces_finds_small_faces(scale, plain, with_small, detector, solvay, sitters):
     image = resize(solvay, scale_factor=scale)
-    assert len(search_faces(image, detector)) in plain
-    faces = search_faces(image, detector, scales="also small")
+    assert len(search(image, detector)) in plain
+    faces = search(image, detector, scales="also small")
     assert len(faces) >= with_small
     true = sitters.boxes * (image.shape[-1] / solvay.shape[-1])
     assert (box_iou(faces.boxes, true) > 0.4).sum(1).tolist() == [1] * len(faces)
@@ -190,20 +193,20 @@ def test_search_faces_finds_small_faces(scale, plain, with_small, detector, solv
 def test_search_faces_finds_one_face_that_fills_12_megapixels(detector, astronaut):
     """Cut so close that the standard copy shows only a part of it as a face."""
     image = resize(astronaut[..., 70:163, 178:272], size=(3960, 3000))
-    faces = search_faces(image, detector, scales="also large")
+    faces = search(image, detector, scales="also large")
     assert len(faces) == 1
     by_eye = torch.tensor([[202.0, 101], [249, 103], [227, 131], [203, 140], [247, 141]])
     scale = torch.tensor([3000 / 94, 3960 / 93])
     truth = (by_eye - torch.tensor([178.0, 70])) * scale
     torch.testing.assert_close(faces.landmarks[0], truth, atol=300, rtol=0)
-    plain = search_faces(image, detector)
+    plain = search(image, detector)
     assert len(plain) != 1 or (plain.landmarks[0] - truth).abs().max() > 300
 
 
 def test_search_faces_drops_parts_of_a_face_that_fills_the_picture(detector, astronaut):
     image = resize(astronaut[..., 58:168, 170:280], size=(1024, 1024))
-    assert len(search_faces(image, detector, detection_size=1024)) > 1
-    assert len(search_faces(image, detector, detection_size=1024, scales="also large")) == 1
+    assert len(search(image, detector, detection_size=1024)) > 1
+    assert len(search(image, detector, detection_size=1024, scales="also large")) == 1
 
 
 def test_join_scales_believes_the_small_copy_where_a_face_fills_the_picture():
@@ -233,7 +236,7 @@ def test_join_scales_believes_the_small_copy_where_a_face_fills_the_picture():
 def test_search_faces_with_everything_on_finds_none_where_none_is(name, detector):
     array = getattr(skimage.data, name)()
     array = array * np.uint8(255) if array.dtype == bool else array
-    assert len(search_faces(to_tensor(array), detector, **EVERYTHING)) == 0
+    assert len(search(to_tensor(array), detector, **EVERYTHING)) == 0
 
 
 def test_search_faces_leaves_out_a_turned_sighting_that_is_not_confirmed(
@@ -246,7 +249,7 @@ def test_search_faces_leaves_out_a_turned_sighting_that_is_not_confirmed(
     # Found lying on its side, but upside down only in a turned copy.
     for degrees, count in ((90, 1), (180, 0)):
         image, _ = turn(astronaut, degrees)
-        assert len(search_faces(image, detector, rotations="always")) == count
+        assert len(search(image, detector, rotations="always")) == count
 
 
 def test_search_faces_gives_a_face_of_many_copies_once(detector, astronaut, upright):
@@ -255,7 +258,7 @@ def test_search_faces_gives_a_face_of_many_copies_once(detector, astronaut, upri
         turned = torch.rot90(astronaut, quarter, (-2, -1))
         assert len(detect_faces(turned, detector, threshold=0.9)) == 1
     assert len(detect_faces(astronaut, detector, detection_size=256)) == 1
-    assert_identical(search_faces(astronaut, detector, **EVERYTHING), upright)
+    assert_identical(search(astronaut, detector, **EVERYTHING), upright)
 
 
 def test_search_faces_keeps_neighbours_apart(detector, astronaut):
@@ -264,7 +267,7 @@ def test_search_faces_keeps_neighbours_apart(detector, astronaut):
     image = torch.full((1, 3, 400, 500), 0.5)
     image[..., 100:245, 100:196] = face
     image[..., 110:255, 196:292] = face
-    faces = search_faces(image, detector, **EVERYTHING)
+    faces = search(image, detector, **EVERYTHING)
     assert len(faces) == 2
 
 
@@ -281,10 +284,10 @@ def frames(astronaut):
 
 @pytest.mark.parametrize("max_batch", [1, 3])
 def test_search_faces_of_a_batch_equals_single_runs(max_batch, detector, frames):
-    faces = search_faces(frames, detector, max_batch=max_batch, **EVERYTHING)
+    faces = search(frames, detector, max_batch=max_batch, **EVERYTHING)
     assert faces.image_index.tolist() == [0, 1, 3, 4]
     for index, frame in enumerate(frames):
-        single = search_faces(frame[None], detector, **EVERYTHING)
+        single = search(frame[None], detector, **EVERYTHING)
         found = faces.of_image(index)
         torch.testing.assert_close(found.boxes, single.boxes, atol=0.02, rtol=0)
         torch.testing.assert_close(found.landmarks, single.landmarks, atol=0.02, rtol=0)
@@ -292,16 +295,14 @@ def test_search_faces_of_a_batch_equals_single_runs(max_batch, detector, frames)
 
 
 def test_search_faces_with_options_off_is_detect_faces(detector, solvay, sitters, frames):
-    assert_identical(search_faces(solvay, detector), sitters)
+    assert_identical(search(solvay, detector), sitters)
     options = {"detection_size": 200, "threshold": 0.5, "max_batch": 2}
-    assert_identical(
-        search_faces(frames, detector, **options), detect_faces(frames, detector, **options)
-    )
+    assert_identical(search(frames, detector, **options), detect_faces(frames, detector, **options))
 
 
 def test_search_faces_orders_by_image_and_score(detector, solvay):
     group = resize(solvay, scale_factor=0.5)
-    faces = search_faces(torch.cat([group, group]), detector, scales="also small")
+    faces = search(torch.cat([group, group]), detector, scales="also small")
     assert faces.image_index.tolist() == [0] * 29 + [1] * 29
     assert faces.scores[:29].tolist() == sorted(faces.scores[:29].tolist(), reverse=True)
 
@@ -309,17 +310,17 @@ def test_search_faces_orders_by_image_and_score(detector, solvay):
 def test_search_faces_leaves_out_smaller_than_min_size(detector, solvay, sitters):
     sides = (sitters.boxes[:, 2:] - sitters.boxes[:, :2]).amax(1)
     limit = sides.sort().values[10].item()
-    faces = search_faces(solvay, detector, min_size=limit)
+    faces = search(solvay, detector, min_face_size=limit)
     assert_identical(faces, sitters.select(sides >= limit))
     assert len(faces) == 19
 
 
 def test_search_faces_ignores_alpha_and_takes_half_precision(detector, frames):
-    expected = search_faces(frames[1:2], detector, **EVERYTHING)
+    expected = search(frames[1:2], detector, **EVERYTHING)
     alpha = torch.full((1, 1, 256, 256), torch.nan)
-    found = search_faces(torch.cat([frames[1:2], alpha], 1), detector, **EVERYTHING)
+    found = search(torch.cat([frames[1:2], alpha], 1), detector, **EVERYTHING)
     assert_identical(found, expected)
-    found = search_faces(frames[1:2].half(), detector, **EVERYTHING)
+    found = search(frames[1:2].half(), detector, **EVERYTHING)
     assert found.boxes.dtype == torch.float32
     torch.testing.assert_close(found.landmarks, expected.landmarks, atol=0.5, rtol=0)
 
@@ -328,20 +329,20 @@ def test_search_faces_of_no_images_is_empty(detector):
     done = []
     images = torch.zeros(0, 3, 64, 64)
     monitor = Monitor(on_progress=lambda *n: done.append(n))
-    faces = search_faces(images, detector, monitor=monitor, **EVERYTHING)
+    faces = search(images, detector, monitor=monitor, **EVERYTHING)
     assert len(faces) == 0
     assert done == []
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (9, 5)])
 def test_search_faces_of_tiny_images_finds_none(size, detector):
-    assert len(search_faces(torch.rand(2, 3, *size), detector, **EVERYTHING)) == 0
+    assert len(search(torch.rand(2, 3, *size), detector, **EVERYTHING)) == 0
 
 
 def network_calls(detector, images, **options):
     sizes = []
     handle = detector.register_forward_pre_hook(lambda _, args: sizes.append(args[0].shape))
-    search_faces(images, detector, **options)
+    search(images, detector, **options)
     handle.remove()
     return [(size[0], *size[2:]) for size in sizes]
 
@@ -375,7 +376,7 @@ def test_search_faces_bounds_the_enlarged_copy(detector, monkeypatch):
 def test_search_faces_reports_progress_over_all_copies(options, steps, detector, frames):
     for images in (frames, torch.zeros(5, 3, 40, 40)):
         done = []
-        search_faces(
+        search(
             images,
             detector,
             max_batch=2,
@@ -404,27 +405,27 @@ def test_search_faces_asks_for_interruption_before_each_call(detector, frames):
 
     asked.clear()
     with pytest.raises(InterruptedByUserError):
-        search_faces(frames, detector, monitor=Monitor(check_interrupt=interrupt), **EVERYTHING)
+        search(frames, detector, monitor=Monitor(check_interrupt=interrupt), **EVERYTHING)
 
 
 def test_search_faces_with_a_wrong_option_raises(detector):
     images = torch.zeros(1, 3, 8, 8)
     with pytest.raises(ValueError, match=r"scales: expected one of 'standard', .*got 'huge'\."):
-        search_faces(images, detector, scales="huge")
+        search(images, detector, scales="huge")
     with pytest.raises(ValueError, match=r"rotations: expected one of 'off', .*got 'all'\."):
-        search_faces(images, detector, rotations="all")
+        search(images, detector, rotations="all")
     for value in (-1, math.nan, math.inf):
-        with pytest.raises(ValueError, match="min_size: expected"):
-            search_faces(images, detector, min_size=value)
+        with pytest.raises(ValueError, match="min_face_size: expected"):
+            search(images, detector, min_face_size=value)
     for wrong in (torch.zeros(3, 8, 8), torch.zeros(()), torch.zeros(1, 3, 8, 8).byte()):
         with pytest.raises(TensorSpecError, match="images: expected"):
-            search_faces(wrong, detector, **EVERYTHING)
+            search(wrong, detector, **EVERYTHING)
 
 
 def test_defaults_search_like_detect_faces():
     plain = inspect.signature(detect_faces).parameters
-    search = inspect.signature(search_faces).parameters
-    for name in plain:
-        assert search[name].default == plain[name].default
-    assert search["scales"].default is Scales.STANDARD
-    assert search["rotations"].default is Rotations.OFF
+    assert inspect.signature(search_faces).parameters["max_batch"].default == (
+        plain["max_batch"].default
+    )
+    for name in ("detection_size", "threshold"):
+        assert getattr(SearchSettings(), name) == plain[name].default

@@ -283,7 +283,7 @@ def test_pictures_of_one_bit_become_grey(tmp_path, identity_restorer):
 def test_an_enlarged_picture_has_the_size_that_is_reported(tmp_path, identity_restorer):
     from dataclasses import replace
 
-    from gpen_core.media import CanvasSettings
+    from gpen_core.blending.canvas import CanvasSettings
 
     source, target = tmp_path / "a.png", tmp_path / "b.png"
     source.write_bytes(png_file(picture_samples(np.uint16, 3)))

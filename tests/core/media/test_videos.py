@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from gpen_core import BlendSettings
+from gpen_core.blending.canvas import CanvasSettings
 from gpen_core.errors import MediaError
-from gpen_core.media import CanvasSettings, VideoCodec, VideoEncoding, restore_video
+from gpen_core.media import VideoCodec, VideoEncoding, restore_video
 from gpen_core.media import videos as videos_module
 from gpen_core.media.yuv import read_planes
 from support.media import (
