@@ -12,7 +12,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .blending.canvas import MAX_SCALE, CanvasSize, canvas_scale, enlarge, enlarged_size
+from .blending.canvas import (
+    MAX_SCALE,
+    CanvasSettings,
+    CanvasSize,
+    canvas_scale,
+    enlarge,
+    enlarged_size,
+)
 from .blending.face_mask import box_masks, face_masks, region_mask
 from .blending.masks import intersect
 from .blending.settings import BlendSettings, FineGrain, MaskShape
@@ -82,12 +89,7 @@ from .errors import (
 )
 from .faces.annotation import draw_faces
 from .faces.clip import steady_faces
-from .faces.detection import (
-    DEFAULT_DETECTION_SIZE,
-    DEFAULT_THRESHOLD,
-    detect_faces,
-    load_detector,
-)
+from .faces.detection import detect_faces, load_detector
 from .faces.faces import Faces, long_sides
 from .faces.parsing import (
     FACE_REGIONS,
@@ -100,8 +102,15 @@ from .faces.parsing import (
     parse_faces,
 )
 from .faces.retinaface import FaceDetector
-from .faces.search import Rotations, Scales, search_faces
+from .faces.search import search_faces
 from .faces.selection import FaceOrder, number_faces, parse_indices, select_faces
+from .faces.settings import (
+    DEFAULT_DETECTION_SIZE,
+    DEFAULT_THRESHOLD,
+    Rotations,
+    Scales,
+    SearchSettings,
+)
 from .geometry.alignment import Template, align_faces, template_landmarks
 from .geometry.resizing import resize
 from .geometry.warping import crop_image
@@ -123,7 +132,6 @@ from .swaps.settings import SwapSettings
 if TYPE_CHECKING:
     from .media import (
         PICTURE_SUFFIXES,
-        CanvasSettings,
         DegradeReport,
         Job,
         JobError,
@@ -131,7 +139,6 @@ if TYPE_CHECKING:
         PictureReport,
         Plan,
         Restorer,
-        SearchSettings,
         VideoCodec,
         VideoEncoding,
         VideoReport,
