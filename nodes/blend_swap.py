@@ -51,7 +51,7 @@ _NAME = "Blend Swap (GPEN)"
 
 
 class DroppedFrames(str, Enum):
-    """What becomes of frames that the swap left out."""
+    """How frames that the swap left out are handled."""
 
     FILL_IN = "fill in from original"
     LEAVE_OUT = "leave out"
@@ -73,20 +73,21 @@ class GpenBlendSwap(io.ComfyNode):
             ],
             display_name=_NAME,
             description=(
-                "For after a face swap such as ReActor's, with its own restoration off. Finds the "
-                "faces that the swap changed, restores only those, and gives them the light and "
-                "grain of the original. What the swap did not touch stays as it was, to the bit."
+                "For use after a face swap such as ReActor's, with its own restoration off. Finds "
+                "the faces that the swap changed, restores only those, and gives them the light "
+                "and grain of the original. What the swap did not touch is unchanged, bit for "
+                "bit."
             ),
             inputs=[
                 io.Image.Input(
                     "original",
                     tooltip=(
-                        "The image or batch before the swap: ReActor's ORIGINAL_IMAGE, or what it "
-                        "was given. Resized to the swapped image if need be."
+                        "The image or batch before the swap: ReActor's ORIGINAL_IMAGE, or the "
+                        "image it was given. Resized to the swapped image if necessary."
                     ),
                 ),
                 io.Image.Input(
-                    "swapped", tooltip="The same after the swap: ReActor's SWAPPED_IMAGE."
+                    "swapped", tooltip="The same images after the swap: ReActor's SWAPPED_IMAGE."
                 ),
                 GpenModelSocket.Input("model", tooltip="Network from the Load GPEN Model node."),
                 *_influence_inputs(),
@@ -99,8 +100,8 @@ class GpenBlendSwap(io.ComfyNode):
                     default=DroppedFrames.FILL_IN,
                     tooltip=(
                         "ReActor leaves out frames that its filter flags. fill in from original: "
-                        "they come out as they were, so that a video keeps its length and sound. "
-                        "leave out: as many images as ReActor put out."
+                        "they are output unchanged, so that a video keeps its length and sound. "
+                        "leave out: as many images as ReActor returned."
                     ),
                 ),
                 output_crops_input(),
@@ -116,14 +117,14 @@ class GpenBlendSwap(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip=(
-                        "1: the swap shows. 0: the original shows, where the swap covered a hand "
-                        "or a microphone. Resized to the image if need be."
+                        "1: the swap shows. 0: the original shows, for example where the swap "
+                        "covered a hand or a microphone. Resized to the image if necessary."
                     ),
                 ),
                 ReactorFaceModelSocket.Input(
                     "face_model",
                     optional=True,
-                    tooltip="ReActor's FACE_MODEL, handed on as it is.",
+                    tooltip="ReActor's FACE_MODEL, passed through unchanged.",
                 ),
             ],
             outputs=[
@@ -138,7 +139,7 @@ class GpenBlendSwap(io.ComfyNode):
                 io.Image.Output(
                     "crops_before",
                     display_name="faces before",
-                    tooltip="The swapped faces as they came. Needs output_crops.",
+                    tooltip="The swapped faces before restoration. Needs output_crops.",
                 ),
                 io.Image.Output(
                     "crops_after",
@@ -148,7 +149,7 @@ class GpenBlendSwap(io.ComfyNode):
                 ReactorFaceModelSocket.Output(
                     "face_model_out",
                     display_name="FACE_MODEL",
-                    tooltip="What came in as face_model.",
+                    tooltip="The face_model input, unchanged.",
                 ),
                 io.Int.Output(
                     "count",
@@ -156,7 +157,7 @@ class GpenBlendSwap(io.ComfyNode):
                     tooltip="Number of faces that the swap changed, in all images.",
                 ),
                 io.String.Output(
-                    "text", display_name="text", tooltip="What was done, or why nothing was."
+                    "text", display_name="text", tooltip="What was done, or why nothing was done."
                 ),
             ],
         )
@@ -177,7 +178,7 @@ class GpenBlendSwap(io.ComfyNode):
         face_model: Any | None = None,
         **widgets: Any,
     ) -> io.NodeOutput:
-        """Blend the swap; ComfyUI gives None for an original that ReActor did not put out."""
+        """Blend the swap; ComfyUI gives None for an original that ReActor did not return."""
         started = time.monotonic()
         images = to_channels_first(swapped)
         reason = _nothing_swapped(original, images)
@@ -246,14 +247,15 @@ def _influence_inputs() -> list[io.Input]:
         share_input(
             "restore",
             _DEFAULTS.restore,
-            "Share of the restoration. 0: the face as it was swapped. 1: all restored.",
+            "Share of the restoration. 0: the face as it was swapped. 1: fully restored.",
         ),
         share_input(
             "detail",
             _DEFAULTS.detail,
             (
-                "Keeps the likeness of the swap: how far shapes come from it and only fine detail "
-                "from the restoration. 0: all from the restoration. 1: fine detail only."
+                "Keeps the likeness of the swap: how far shapes come from it, and only fine "
+                "detail from the restoration. 0: everything from the restoration. 1: only fine "
+                "detail from it."
             ),
         ),
         io.Float.Input(
@@ -271,15 +273,15 @@ def _influence_inputs() -> list[io.Input]:
             "color",
             _DEFAULTS.color,
             (
-                "How far the face takes over the light and colours of the original's face. 0: as "
-                "swapped. 1: matched."
+                "How far the light and colours of the face are matched to the original's face. 0: "
+                "as swapped. 1: fully matched."
             ),
         ),
         share_input(
             "grain",
             _DEFAULTS.grain,
             (
-                "How much of the noise around the original's face is put onto the swapped one. 0: "
+                "How much of the noise around the original's face is added to the swapped one. 0: "
                 "smooth. 1: as grainy as its surroundings."
             ),
         ),
@@ -287,8 +289,8 @@ def _influence_inputs() -> list[io.Input]:
             "keep",
             _DEFAULTS.keep,
             (
-                "How much of the original comes back where mask or parser exclude the swap. 0: "
-                "none. 1: all. Without either it does nothing."
+                "How much of the original returns where mask or parser exclude the swap. 0: none. "
+                "1: all of it. Without mask and parser it does nothing."
             ),
         ),
         io.Combo.Input(
@@ -296,10 +298,10 @@ def _influence_inputs() -> list[io.Input]:
             options=[_NO_PARSER, *PARSER_NAMES],
             default=_NO_PARSER,
             tooltip=(
-                "Network that tells, in the original, hair, glasses, hats and hands from the face, "
-                "so that they come from the original. In models/facedetection, downloaded if it is "
-                "not there. bisenet is faster, parsenet finer. none: only the mask excludes "
-                "anything."
+                "Network that separates hair, glasses, hats and hands from the face in the "
+                "original, so that they come from the original. In models/facedetection, "
+                "downloaded if it is missing. bisenet is faster, parsenet finer. none: only the "
+                "mask excludes anything."
             ),
         ),
         io.Float.Input(
@@ -309,8 +311,8 @@ def _influence_inputs() -> list[io.Input]:
             max=0.5,
             step=0.01,
             tooltip=(
-                "How far beyond what the swap touched the face may change, as a fraction of the "
-                "crop. 0: not at all. 0.5: the whole crop. Raise it if an edge shows."
+                "How far beyond the area that the swap touched the face may change, as a fraction "
+                "of the crop. 0: not at all. 0.5: the whole crop. Raise it if an edge shows."
             ),
         ),
     ]
@@ -321,12 +323,12 @@ def _nothing_swapped(original: Tensor | None, swapped: Tensor) -> str:
     if original is None:
         return (
             "Nothing was swapped: no original came in, as when ReActor is switched off. The image "
-            "is passed through as it is."
+            "is passed through unchanged."
         )
     if is_withheld(swapped):
         return (
             "Nothing to restore: the swap is one black image of 512 pixels, which ReActor returns "
-            "when its filter has flagged every frame. It is passed through as it is."
+            "when its filter has flagged every frame. It is passed through unchanged."
         )
     return ""
 
@@ -347,7 +349,7 @@ def _describe(
         return "No face found in the swapped image: nothing is changed. Lower the threshold."
     if not n_swapped:
         none = "did not change the" if n_faces == 1 else "changed none of the"
-        return f"The swap {none} {count_text(n_faces, n_images)}: it stays as it is."
+        return f"The swap {none} {count_text(n_faces, n_images)}: the image is unchanged."
     of = "" if n_swapped == n_faces else f", of {n_faces} found,"
     faces = count_text(n_swapped, n_images).replace("face", "swapped face", 1)
     if model is None:
@@ -359,4 +361,4 @@ def _describe_dropped(dropped: list[int], *, is_filled: bool) -> str:
     shown = ", ".join(map(str, dropped[:8])) + (", ..." if len(dropped) > 8 else "")
     frames = f"frame {shown}" if len(dropped) == 1 else f"{len(dropped)} frames ({shown})"
     done = "filled in from the original" if is_filled else "left out"
-    return f"The swap had dropped {frames}: {done}."
+    return f"The swap dropped {frames}: {done}."

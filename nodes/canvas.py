@@ -28,9 +28,9 @@ def canvas_inputs() -> list[io.Input]:
             options=CanvasSize,
             default=_DEFAULTS.output_size,
             tooltip=(
-                "as input: the same size. scale: enlarged by the factor. fit faces: as large as "
-                "the largest face needs to keep the network's resolution, which is what makes a "
-                "2048 model worth having on small faces."
+                "as input: the same size. scale: enlarged by a factor. fit faces: as large as the "
+                "largest face needs to keep the network's resolution, which makes a 2048 model "
+                "worthwhile on small faces."
             ),
         ),
         io.Float.Input(
@@ -49,7 +49,7 @@ def canvas_inputs() -> list[io.Input]:
             step=0.1,
             tooltip=(
                 "No image is enlarged beyond this many million pixels. 2: about Full HD. 64: 8K "
-                "and more; takes about 0.8 GB of memory an image."
+                "and more; takes about 0.8 GB of memory per image."
             ),
         ),
     ]

@@ -50,8 +50,8 @@ class GpenCompare(io.ComfyNode):
                 io.Image.Input(
                     "before",
                     tooltip=(
-                        "Left of the slider. One image or as many as after; resized to after if "
-                        "it is of another size."
+                        "Left of the slider. One image, or as many as after; resized to after if "
+                        "the sizes differ."
                     ),
                 ),
                 io.Image.Input("after", tooltip="Right of the slider. One image or a batch."),
@@ -68,63 +68,70 @@ class GpenCompare(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "Measure only inside it: 1 counts, 0 does not. Resized to after. With "
-                        "faces, only where both are."
+                        "faces, only where both overlap."
                     ),
                 ),
             ],
             outputs=[
                 io.Image.Output(
-                    "compared", display_name="after", tooltip="The after images, as they came in."
+                    "compared", display_name="after", tooltip="The after images, unchanged."
                 ),
                 io.String.Output(
-                    "text", display_name="text", tooltip="The measures in words, whole and inside."
+                    "text",
+                    display_name="text",
+                    tooltip=("The measurements in words, of the whole image and inside."),
                 ),
                 io.Float.Output(
                     "psnr",
                     display_name="PSNR",
                     tooltip=(
-                        "Peak signal to noise ratio in dB, inside mask and faces if connected. 20: "
-                        "quite different. 40: hard to tell apart. Infinite: equal."
+                        "Peak signal-to-noise ratio in dB, inside mask and faces if connected. "
+                        "Higher is more alike. 20: quite different. 40: hard to tell apart. "
+                        "Infinite: equal."
                     ),
                 ),
                 io.Float.Output(
                     "ssim",
                     display_name="SSIM",
                     tooltip=(
-                        "Structural similarity, inside mask and faces if connected. 0: nothing in "
-                        "common. 1: equal."
+                        "Structural similarity, inside mask and faces if connected. Higher is "
+                        "more alike. 0: nothing in common. 1: equal."
                     ),
                 ),
                 io.Float.Output(
                     "ms_ssim",
                     display_name="MS-SSIM",
                     tooltip=(
-                        "Structural similarity at five sizes, likewise; closer to what the eye "
-                        "sees from afar. 0: nothing in common. 1: equal."
+                        "Structural similarity at five sizes, inside mask and faces if connected; "
+                        "closer to what the eye sees from afar. Higher is more alike. 0: nothing "
+                        "in common. 1: equal."
                     ),
                 ),
                 io.Float.Output(
                     "sharpness",
                     display_name="sharpness",
                     tooltip=(
-                        "Fine detail in after as a share of that in before, likewise. 1: as much. "
-                        "Below: softer. Above: sharper, or noisier."
+                        "Fine detail in after as a share of that in before, inside mask and faces "
+                        "if connected. 1: as much. Below 1: softer. Above 1: sharper, or "
+                        "noisier."
                     ),
                 ),
                 io.Float.Output(
                     "color_error",
                     display_name="colour error",
                     tooltip=(
-                        "Mean difference of the colours, likewise, in CIEDE2000. 0: equal. 1: "
-                        "can just be seen. 5: plainly another colour."
+                        "Mean colour difference in CIEDE2000, inside mask and faces if connected. "
+                        "Lower is more alike. 0: equal. 1: just visible. 5: clearly another "
+                        "colour."
                     ),
                 ),
                 io.Float.Output(
                     "landmark_error",
                     display_name="landmark error",
                     tooltip=(
-                        "How far eyes, nose and mouth moved, in percent of the distance of the "
-                        "eyes. 1: as good as in place. NaN: there is no face in both pictures."
+                        "How far eyes, nose and mouth moved, in percent of the distance between "
+                        "the eyes. Lower is more alike. 1: practically in place. NaN: no face is "
+                        "in both pictures."
                     ),
                 ),
             ],

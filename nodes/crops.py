@@ -37,8 +37,8 @@ class GpenCropFaces(io.ComfyNode):
             search_aliases=["align faces", "face crop", "cut out faces"],
             display_name="Crop Faces (GPEN)",
             description=(
-                "Cuts every face out of its image, upright and centred, as the network wants it. "
-                "Do what you like with the crops and put them back with Paste Faces (GPEN)."
+                "Cuts every face out of its image, upright and centred, as the network expects "
+                "it. Do what you like with the crops and put them back with Paste Faces (GPEN)."
             ),
             inputs=[
                 io.Image.Input("image", tooltip="The image or batch that the faces are in."),
@@ -50,7 +50,7 @@ class GpenCropFaces(io.ComfyNode):
                     max=4096,
                     step=64,
                     tooltip=(
-                        "Height and width of the crops in pixels. Take the network's: 256, 512, "
+                        "Height and width of the crops in pixels. Use the network's: 256, 512, "
                         "1024 or 2048."
                     ),
                 ),
@@ -60,7 +60,7 @@ class GpenCropFaces(io.ComfyNode):
                 io.Image.Output(
                     "crops",
                     display_name="crops",
-                    tooltip="One square RGB image a face, in the order of the faces.",
+                    tooltip="One square RGB image per face, in the order of the faces.",
                 ),
             ],
         )
@@ -97,8 +97,8 @@ class GpenRestoreCrops(io.ComfyNode):
                 io.Image.Input(
                     "crops",
                     tooltip=(
-                        "Aligned faces from Crop Faces (GPEN); other sizes than the network's are "
-                        "resized to it."
+                        "Aligned faces from Crop Faces (GPEN); crops of another size are resized "
+                        "to the network's."
                     ),
                 ),
             ],
@@ -149,15 +149,15 @@ class GpenPasteFaces(io.ComfyNode):
             display_name="Paste Faces (GPEN)",
             description=(
                 "Blends crops from Crop Faces (GPEN) back to where they came from. What was not "
-                "changed in between stays as it was, to the bit."
+                "changed in between is unchanged in the image, bit for bit."
             ),
             inputs=[
                 io.Image.Input("image", tooltip="The image that Crop Faces (GPEN) was given."),
                 io.Image.Input(
                     "crops",
                     tooltip=(
-                        "The changed crops, as many and in the same order as Crop Faces (GPEN) "
-                        "put out. Their size may have changed."
+                        "The changed crops, in the number and order in which Crop Faces (GPEN) "
+                        "returned them. Their size may have changed."
                     ),
                 ),
                 GpenFacesSocket.Input(
@@ -168,17 +168,17 @@ class GpenPasteFaces(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Faces are pasted only inside it; resized to the image if need be.",
+                    tooltip="Faces are pasted only inside it; resized to the image if necessary.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
-                    "pasted", display_name="image", tooltip="The images with the crops in them."
+                    "pasted", display_name="image", tooltip="The images with the crops pasted in."
                 ),
                 io.Mask.Output(
                     "pasted_mask",
                     display_name="mask",
-                    tooltip="Where faces were pasted: 1 inside, 0 outside, soft between.",
+                    tooltip="Where faces were pasted: 1 inside, 0 outside, soft in between.",
                 ),
             ],
         )

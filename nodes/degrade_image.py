@@ -22,96 +22,108 @@ from .progress import node_monitor
 from .schema import node_schema
 
 CUSTOM = "custom"
-_AS_PRESET = "Empty: as the preset."
+_AS_PRESET = "Empty: as in the preset."
 _MAX_SEED = 2**64 - 1
 
 CHANGES = {
     "grey": ("color.grey", "Probability that the picture becomes grey, 0 to 1."),
     "color_shift": (
         "color.shift",
-        "How far red, green and blue are moved up or down, in steps of 8 bits, as 5 or 0-20. "
-        "0: not at all.",
+        "How far red, green and blue are moved up or down, in 8-bit steps, such as 5 or 0-20. 0: "
+        "not at all.",
     ),
-    "brightness": ("color.brightness", "Factor of the brightness, as 0.5-1.5. 1: unchanged."),
-    "contrast": ("color.contrast", "Factor of the contrast, as 0.5-1.5. 1: unchanged."),
+    "brightness": ("color.brightness", "Brightness factor, such as 0.5-1.5. 1: unchanged."),
+    "contrast": ("color.contrast", "Contrast factor, such as 0.5-1.5. 1: unchanged."),
     "saturation": (
         "color.saturation",
-        "Factor of the saturation, as 0-1.5. 0: grey. 1: unchanged.",
+        "Saturation factor, such as 0-1.5. 0: grey. 1: unchanged.",
     ),
     "blur": (
         "blur.sigma",
-        "Sigma of the blur, in pixels of a picture of 512, as 3 or 0.5-4. 0: none.",
+        "Sigma of the blur, in pixels of a 512-pixel picture, such as 3 or 0.5-4. 0: none.",
     ),
     "blur_kinds": (
         "blur.kinds",
-        "Shapes of the blur with their weights, as gaussian 0.7, anisotropic 0.3. There are also "
-        "generalized, plateau and sinc.",
+        "Shapes of the blur with their weights, such as gaussian 0.7, anisotropic 0.3. There are "
+        "also generalized, plateau and sinc.",
     ),
     "motion": (
         "motion.length",
-        "Length of a straight motion blur, in pixels of a picture of 512, as 5-15. 1: none.",
+        "Length of a straight motion blur, in pixels of a 512-pixel picture, such as 5-15. 1: "
+        "none.",
     ),
     "downscale": (
         "resize.factor",
-        "What the sides are divided by; at the end the picture gets its size back. As 4 or 1-8. "
-        "1: not shrunk.",
+        "What the sides are divided by, such as 4 or 1-8; at the end the picture is enlarged to "
+        "its old size. 1: not shrunk.",
     ),
     "interpolation": (
         "resize.interpolation",
-        "How it is shrunk, with weights, as area 0.5, bilinear 0.5. There are also bicubic and "
-        "nearest.",
+        "How it is shrunk, with weights, such as area 0.5, bilinear 0.5. There are also bicubic "
+        "and nearest.",
     ),
     "tilt": (
         "tilt.degrees",
-        "Angle in degrees by which the picture is turned and turned back, as 0-15. 0: not turned.",
+        "Angle in degrees by which the picture is turned and turned back, such as 0-15. 0: not "
+        "turned.",
     ),
     "noise": (
         "noise.sigma",
-        "Sigma of Gaussian noise and speckle in steps of 8 bits, as 10 or 0-20. 0: none.",
+        "Sigma of Gaussian noise and speckle in 8-bit steps, such as 10 or 0-20. 0: none.",
     ),
     "noise_kinds": (
         "noise.kinds",
-        "Kinds of noise with their weights, as gaussian 0.5, poisson 0.5. There are also speckle "
-        "and salt and pepper.",
+        "Kinds of noise with their weights, such as gaussian 0.5, poisson 0.5. There are also "
+        "speckle and salt and pepper.",
     ),
     "poisson": (
         "noise.poisson",
-        "Factor of Poisson noise, as 0.05-3; for poisson in noise_kinds. 0: none.",
+        "Factor of Poisson noise, such as 0.05-3; for poisson in noise_kinds. 0: none.",
     ),
     "salt_and_pepper": (
         "noise.amount",
-        "Share of values that become white or black, as 0.01; for salt and pepper in noise_kinds. "
-        "0: none.",
+        "Share of values that become white or black, such as 0.01; for salt and pepper in "
+        "noise_kinds. 0: none.",
     ),
     "grey_noise": ("noise.grey", "Probability that the noise has no colour, 0 to 1."),
     "sharpen": (
         "sharpen.amount",
-        "How much fine detail is exaggerated before JPEG, as 0-0.6. 0: not at all.",
+        "How much fine detail is exaggerated before JPEG, such as 0-0.6. 0: not at all.",
     ),
-    "jpeg": ("jpeg.quality", "JPEG quality, as 40 or 30-80. 100: not compressed."),
+    "jpeg": ("jpeg.quality", "JPEG quality, such as 40 or 30-80. 100: not compressed."),
     "blur_2": (
         "blur_2.sigma",
-        "Sigma of a second blur after JPEG, in pixels of a picture of 512, as 0.2-1.5. 0: none.",
+        "Sigma of a second blur after JPEG, in pixels of a 512-pixel picture, such as 0.2-1.5. "
+        "0: none.",
     ),
     "downscale_2": (
         "resize_2.factor",
-        "What the sides of the whole picture are divided by the second time, as 4. 1: the size "
-        "stays.",
+        "What the sides of the whole picture are divided by the second time, such as 4. 1: the "
+        "size is kept.",
     ),
     "noise_2": (
         "noise_2.sigma",
-        "Sigma of a second noise in steps of 8 bits, as 0-20. 0: none.",
+        "Sigma of a second noise in 8-bit steps, such as 0-20. 0: none.",
     ),
-    "jpeg_2": ("jpeg_2.quality", "Quality of a second JPEG, as 30-80. 100: not compressed."),
-    "sinc": ("sinc.probability", "Probability of a filter that rings beside edges, 0 to 1."),
+    "jpeg_2": ("jpeg_2.quality", "Quality of a second JPEG, such as 30-80. 100: not compressed."),
+    "sinc": (
+        "sinc.probability",
+        ("Probability of a filter that causes ringing beside edges, 0 to 1."),
+    ),
     "sepia": ("age.sepia", "Probability that the picture becomes brown, 0 to 1."),
-    "fade": ("age.contrast", "Contrast that is left of an old print, as 0.6-0.9. 1: not faded."),
-    "black_lift": ("age.black", "How far black has become grey, as 0.02-0.08. 0: not at all."),
+    "fade": (
+        "age.contrast",
+        ("Contrast that is left in an old print, such as 0.6-0.9. 1: not faded."),
+    ),
+    "black_lift": ("age.black", "How far black has become grey, such as 0.02-0.08. 0: not at all."),
     "scratches": (
         "age.scratches",
-        "How many scratches, as 0-6; on all frames of a clip the same. 0: none.",
+        "How many scratches, such as 0-6; the same on all frames of a clip. 0: none.",
     ),
-    "dust": ("age.dust", "How many specks of dust, as 0-60; on each frame others. 0: none."),
+    "dust": (
+        "age.dust",
+        ("How many specks of dust, such as 0-60; different on each frame. 0: none."),
+    ),
 }
 """Of each widget: the setting that it changes, and what it is."""
 
@@ -127,8 +139,8 @@ class GpenDegrade(io.ComfyNode):
             search_aliases=["blur", "noise", "jpeg", "damage", "old photo", "compression"],
             display_name="Degrade Image (GPEN)",
             description=(
-                "Damages pictures as cameras, networks and time do: blur, loss of size, noise, "
-                "JPEG, scratches. For trying out and training restorers."
+                "Damages pictures as cameras, networks and time do: blur, loss of resolution, "
+                "noise, JPEG, scratches. For testing and training restorers."
             ),
             inputs=[
                 io.Image.Input(
@@ -152,8 +164,8 @@ class GpenDegrade(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     tooltip=(
-                        "How much of it, in every respect. 0: the image as it was, bit for bit. "
-                        "1: as the preset says."
+                        "How strong the damage is, in every respect. 0: the image is unchanged, "
+                        "bit for bit. 1: as the preset says."
                     ),
                 ),
                 io.Int.Input(
@@ -163,14 +175,17 @@ class GpenDegrade(io.ComfyNode):
                     max=_MAX_SEED,
                     step=1,
                     control_after_generate=True,
-                    tooltip="Decides all that is left to chance. The same seed does the same.",
+                    tooltip=(
+                        "Decides everything that is left to chance. The same seed gives the "
+                        "same damage."
+                    ),
                 ),
                 io.Boolean.Input(
                     "same_for_all",
                     default=False,
                     tooltip=(
-                        "On for the frames of a clip: all are damaged alike, each with noise and "
-                        "dust of its own. Off: each image in its own way."
+                        "On for the frames of a clip: all are damaged alike, each with its own "
+                        "noise and dust. Off: each image in its own way."
                     ),
                 ),
                 *(_change_input(name, tooltip) for name, (_, tooltip) in CHANGES.items()),
@@ -179,7 +194,7 @@ class GpenDegrade(io.ComfyNode):
                 io.Image.Output(
                     "degraded",
                     display_name="image",
-                    tooltip="The damaged images, in the size, number and order of the input.",
+                    tooltip="The damaged images, with the size, number and order of the input.",
                 ),
                 io.String.Output(
                     "text",

@@ -52,7 +52,10 @@ class GpenFaceMask(io.ComfyNode):
             io.Boolean.Input(
                 region.value,
                 default=region in FACE_REGIONS,
-                tooltip=f"With a parser: on takes the {region.value} in, off leaves it out.",
+                tooltip=(
+                    f"Used with a parser. On: the mask includes the {region.value}. Off: it does "
+                    "not."
+                ),
             )
             for region in REGIONS
         ]
@@ -67,8 +70,8 @@ class GpenFaceMask(io.ComfyNode):
             ],
             display_name="Face Mask (GPEN)",
             description=(
-                "Makes a mask of faces by shape and, with a parser, by what belongs to the face. "
-                "Connect it to the mask of Restore Faces (GPEN) to keep hands, hair or glasses."
+                "Makes a mask of faces by shape and, with a parser, by region. Connect it to the "
+                "mask of Restore Faces (GPEN) to leave hands, hair or glasses unchanged."
             ),
             inputs=[
                 io.Image.Input("image", tooltip="The image or batch that the faces are in."),
@@ -78,7 +81,9 @@ class GpenFaceMask(io.ComfyNode):
                     "shape",
                     options=MaskShape,
                     default=MaskShape.BOX,
-                    tooltip="Outline of the mask. box: the whole crop. ellipse: without corners.",
+                    tooltip=(
+                        "Outline of the mask. box: the whole crop. ellipse: without the corners."
+                    ),
                 ),
                 *sides,
                 io.Float.Input(
@@ -89,7 +94,7 @@ class GpenFaceMask(io.ComfyNode):
                     step=0.01,
                     tooltip=(
                         "Width of the soft edge inside the shape, as a fraction of the crop. 0: a "
-                        "hard edge. 0.5: soft up to the middle."
+                        "hard edge. 0.5: soft all the way to the middle."
                     ),
                 ),
                 io.Combo.Input(
@@ -97,8 +102,8 @@ class GpenFaceMask(io.ComfyNode):
                     options=[_NO_PARSER, *PARSER_NAMES],
                     default=_NO_PARSER,
                     tooltip=(
-                        "Network that tells the regions of a face apart, in models/facedetection, "
-                        "downloaded if it is not there. none: the shape alone."
+                        "Network that separates the regions of a face, in models/facedetection, "
+                        "downloaded if it is missing. none: the shape alone."
                     ),
                 ),
                 io.Float.Input(
@@ -109,21 +114,23 @@ class GpenFaceMask(io.ComfyNode):
                     step=0.005,
                     tooltip=(
                         "Width of the soft edge of the regions, as a fraction of the crop; used "
-                        "with a parser. 0: as sharp as it is seen. 0.2: very soft."
+                        "with a parser. 0: as sharp as the parser sees them. 0.2: very soft."
                     ),
                 ),
                 *toggles,
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Only what is in this mask too is masked; resized to the image.",
+                    tooltip=(
+                        "Limits the result to what is inside this mask too; resized to the image."
+                    ),
                 ),
             ],
             outputs=[
                 io.Mask.Output(
                     "face_mask",
                     display_name="mask",
-                    tooltip="One mask an image: 1 on faces, 0 elsewhere, soft between.",
+                    tooltip="One mask per image: 1 on faces, 0 elsewhere, soft in between.",
                 ),
             ],
         )

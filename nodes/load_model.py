@@ -30,7 +30,7 @@ class GpenLoadModel(io.ComfyNode):
                 "auto: the largest GPEN checkpoint in models/facerestore_models or models/gpen, "
                 "else the small one that comes with the pack; the node says which, and nothing is "
                 "downloaded. GPEN-small-256 (bundled): that small one. Published models that are "
-                "not there yet stand at the end of the list; choosing one downloads it."
+                "not on disk are at the end of the list; choosing one downloads it."
             ),
         )
         # For the web page, which shows the notes: the values stay plain file names, so that a
@@ -48,7 +48,7 @@ class GpenLoadModel(io.ComfyNode):
             display_name="Load GPEN Model",
             description=(
                 "Loads a GPEN checkpoint (.pth, .pt, .bin, .safetensors or .onnx). Size and "
-                "variant are read off the weights; the file's name does not matter."
+                "variant are detected from the weights; the file name does not matter."
             ),
             inputs=[
                 model_name,

@@ -185,7 +185,7 @@ def _locating(path: Path) -> Iterator[None]:
         yield
     except CheckpointError as error:
         known = find_known(path.name)
-        source = f" It can be had from {known.url}." if known is not None else ""
+        source = f" It is available at {known.url}." if known is not None else ""
         raise type(error)(f"{error} The file is {path}.{source}") from error
 
 

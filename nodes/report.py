@@ -1,4 +1,4 @@
-"""What the restoring nodes put out beside the image: the faces they restored, and a text."""
+"""What the restoring nodes return beside the image: the faces they restored, and a text."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ class GpenRestoreFaces(io.ComfyNode):
             ],
             display_name="Restore Faces (GPEN)",
             description=(
-                "Finds every face, restores it and blends it back. Pixels outside the mask stay "
-                "as they were, to the bit. No face: the image comes back unchanged."
+                "Finds every face, restores it and blends it back. Pixels outside the mask are "
+                "unchanged, bit for bit. No face: the whole image is unchanged."
             ),
             inputs=[
                 GpenModelSocket.Input("model", tooltip="Network from the Load GPEN Model node."),
@@ -80,7 +80,7 @@ class GpenRestoreFaces(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "Faces are pasted only inside it: 1 inside, 0 outside. Resized to the "
-                        "image if need be."
+                        "image if necessary."
                     ),
                 ),
                 io.UpscaleModel.Input(
@@ -99,7 +99,7 @@ class GpenRestoreFaces(io.ComfyNode):
                 io.Mask.Output(
                     "pasted_mask",
                     display_name="mask",
-                    tooltip="Where faces were pasted: 1 inside, 0 outside, soft between.",
+                    tooltip="Where faces were pasted: 1 inside, 0 outside, soft in between.",
                 ),
                 io.Image.Output(
                     "crops_before",
@@ -112,7 +112,7 @@ class GpenRestoreFaces(io.ComfyNode):
                     tooltip="The same faces as the network returned them. Needs output_crops.",
                 ),
                 io.String.Output(
-                    "text", display_name="text", tooltip="What was done, or why nothing was."
+                    "text", display_name="text", tooltip="What was done, or why nothing was done."
                 ),
             ],
         )
@@ -160,7 +160,7 @@ class GpenRestoreFaces(io.ComfyNode):
         seconds = time.monotonic() - started
         text = _describe(model, len(faces), len(images), seconds, is_enlarged=canvas is not None)
         if len(faces) and not bool(result.masks.any()):
-            text += " None of it shows: the mask is empty where the faces are."
+            text += " None of it is visible: the mask is empty where the faces are."
         is_changed = len(faces) > 0 or canvas is not None
         after = result.images if is_changed else images  # one picture less to write
         return io.NodeOutput(

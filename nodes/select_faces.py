@@ -41,9 +41,9 @@ class GpenSelectFaces(io.ComfyNode):
                     "indices",
                     default="",
                     tooltip=(
-                        "Numbers of the faces to keep in each image, from 0, in the order chosen: "
+                        "Numbers of the faces to keep in each image, from 0, in the chosen order: "
                         "'0' is the first, '0,2' the first and the third, '0-3' the first four. "
-                        "Empty: all. An image with fewer faces gives those it has."
+                        "Empty: all. Numbers that an image does not have are ignored."
                     ),
                 ),
                 io.Int.Input(
@@ -53,9 +53,9 @@ class GpenSelectFaces(io.ComfyNode):
                     max=8192,
                     step=8,
                     tooltip=(
-                        "Least size of a face: the longer side of its box, in pixels of the image. "
-                        "Smaller ones are dropped before counting. 0: any size. 8192: only faces "
-                        "that fill an 8K image."
+                        "Minimum size of a face: the longer side of its box, in pixels of the "
+                        "image. Smaller ones are dropped before counting. 0: any size. 8192: only "
+                        "faces that fill an 8K image."
                     ),
                 ),
                 io.Float.Input(
@@ -65,8 +65,8 @@ class GpenSelectFaces(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     tooltip=(
-                        "Least confidence of the detector. Less sure ones are dropped before "
-                        "counting. 0: all that were detected. 1: next to none."
+                        "Minimum confidence of the detector. Less certain faces are dropped "
+                        "before counting. 0: all that were detected. 1: hardly any."
                     ),
                 ),
                 io.Boolean.Input(
@@ -82,12 +82,14 @@ class GpenSelectFaces(io.ComfyNode):
                 GpenFacesSocket.Output(
                     "selected",
                     display_name="faces",
-                    tooltip="The faces kept, image by image, in the order chosen. May be none.",
+                    tooltip=(
+                        "The kept faces, image by image, in the chosen order. There may be none."
+                    ),
                 ),
                 io.Int.Output(
                     "count",
                     display_name="count",
-                    tooltip="Number of faces kept in all images; 0 if none is left.",
+                    tooltip="Number of faces kept in all images; 0 if none are left.",
                 ),
             ],
             is_output_node=True,  # to be run, and looked at, without anything behind it

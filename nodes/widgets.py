@@ -1,4 +1,4 @@
-"""Widgets that several nodes share, and what becomes of their values."""
+"""Widgets that several nodes share, and what their values stand for."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def detector_inputs() -> list[io.Input]:
             options=[AUTO, *DETECTOR_MODELS],
             default=AUTO,
             tooltip=(
-                "RetinaFace variant. mobile0.25 is bundled and faster; resnet50 (109 MB) misses "
-                "fewer faces and is downloaded into models/facedetection if it is chosen and not "
-                "there. auto: resnet50 if its file is there, else the bundled mobile0.25; it "
+                "RetinaFace variant. mobile0.25 is bundled and faster. resnet50 (109 MB) misses "
+                "fewer faces; choosing it downloads it into models/facedetection if it is "
+                "missing. auto: resnet50 if its file is there, else the bundled mobile0.25; "
                 "downloads nothing."
             ),
         ),
@@ -46,8 +46,8 @@ def detector_inputs() -> list[io.Input]:
             max=4096,
             step=32,
             tooltip=(
-                "Short side, in pixels, of the copy in which faces are looked for; larger images "
-                "are shrunk to it. Higher finds smaller faces, lower avoids false ones in large "
+                "Short side, in pixels, of the copy that is searched for faces; larger images are "
+                "shrunk to it. Higher finds smaller faces, lower avoids false ones in large "
                 "portraits. 0: full resolution."
             ),
         ),
@@ -57,16 +57,19 @@ def detector_inputs() -> list[io.Input]:
             min=0.05,
             max=1.0,
             step=0.01,
-            tooltip="Confidence a face needs. Low: more faces, some false. High: only sure ones.",
+            tooltip=(
+                "Minimum confidence of a face. Low: more faces, some of them false. High: "
+                "only certain ones."
+            ),
         ),
         io.Combo.Input(
             "scales",
             options=Scales,
             default=_SEARCH.scales,
             tooltip=(
-                "Further copies to search. also small: one twice as large, for faces down to half "
-                "the size; five times the work. also large: one half as large, for faces that fill "
-                "the picture."
+                "Additional copies to search. also small: one twice as large, for faces down to "
+                "half the size; five times the work. also large: one half as large, for faces "
+                "that fill the picture."
             ),
         ),
         io.Combo.Input(
@@ -74,9 +77,10 @@ def detector_inputs() -> list[io.Input]:
             options=Rotations,
             default=_SEARCH.rotations,
             tooltip=(
-                "For tilted faces. off: only upright ones. when none is found: tilted ones are "
-                "looked at again upright, and a picture without a face is searched in quarter "
-                "turns. always: every picture is; four times the work."
+                "For tilted faces. off: only upright faces are found. when none is found: tilted "
+                "faces are turned upright and searched again, and a picture without a face is "
+                "searched in quarter turns. always: every picture is searched in quarter turns; "
+                "four times the work."
             ),
         ),
         io.Int.Input(
@@ -86,8 +90,8 @@ def detector_inputs() -> list[io.Input]:
             max=4096,
             step=8,
             tooltip=(
-                "Faces whose box has a smaller long side, in pixels of the image, are left out. "
-                "0: none are. Raise it to leave a crowd in the background alone."
+                "Smaller faces are left out: minimum long side of the box, in pixels of the "
+                "image. 0: none are left out. Raise it to leave a crowd in the background alone."
             ),
         ),
     ]
@@ -117,14 +121,14 @@ def blend_inputs() -> list[io.Input]:
         share_input(
             "blend",
             _DEFAULTS.blend,
-            "Share of the restored face. 0: the image as it was. 1: all restored.",
+            "Share of the restored face. 0: the original image. 1: fully restored.",
         ),
         io.Combo.Input(
             "shape",
             options=MaskShape,
             default=_DEFAULTS.shape,
             tooltip=(
-                "Outline of what is pasted. box: the whole crop, with hair and neck. ellipse: "
+                "Outline of the pasted area. box: the whole crop, with hair and neck. ellipse: "
                 "the face without the corners."
             ),
         ),
@@ -154,16 +158,18 @@ def blend_inputs() -> list[io.Input]:
             "color",
             _DEFAULTS.color,
             (
-                "How far the restored face takes over the colours and light of the input face. "
-                "0: as the network made it. 1: matched. Raise it if the face is too warm or pale."
+                "How far the colours and light of the restored face are matched to the input "
+                "face. 0: as the network made them. 1: fully matched. Raise it if the face is too "
+                "warm or pale."
             ),
         ),
         share_input(
             "detail",
             _DEFAULTS.detail,
             (
-                "Keeps the likeness: how far shapes come from the input and only fine detail from "
-                "the restoration. 0: all from the restoration. 1: fine detail only."
+                "Keeps the likeness: how far shapes come from the input, and only fine detail "
+                "from the restoration. 0: everything from the restoration. 1: only fine detail "
+                "from it."
             ),
         ),
         io.Float.Input(
@@ -181,7 +187,7 @@ def blend_inputs() -> list[io.Input]:
             "grain",
             _DEFAULTS.grain,
             (
-                "How much of the noise around the face is put back onto it. 0: as smooth as the "
+                "How much of the noise around the face is added back to it. 0: as smooth as the "
                 "network made it. 1: as grainy as its surroundings."
             ),
         ),
@@ -190,8 +196,9 @@ def blend_inputs() -> list[io.Input]:
             options=FineGrain,
             default=_DEFAULTS.fine_grain,
             tooltip=(
-                "For faces larger than the network's crop. keep: detail too fine for the crop "
-                "stays as it was. replace: it goes, with noise and scratches."
+                "How detail too fine for the network's crop is handled, on faces larger than the "
+                "crop. keep: it is unchanged. replace: it is removed, along with noise and "
+                "scratches."
             ),
         ),
     ]
@@ -203,20 +210,20 @@ def smoothing_input() -> io.Input:
         "smoothing",
         0.0,
         (
-            "For a batch that is a clip: holds the faces steady from frame to frame. "
-            "0: each image by itself. 0.5: usual for video. 1: strong."
+            "For a batch that is a clip: holds the faces steady from frame to frame. 0: each "
+            "image on its own. 0.5: usual for video. 1: strong."
         ),
     )
 
 
 def output_crops_input() -> io.Input:
-    """Whether the faces before and after are put out."""
+    """Whether the faces before and after are returned too."""
     return io.Boolean.Input(
         "output_crops",
         default=False,
         tooltip=(
-            "Also put out every face before and after, at the network's size. Off "
-            "saves memory: a face at 2048 takes 100 MB."
+            "Also outputs every face before and after, at the network's size. Off saves memory: a "
+            "face at 2048 takes 100 MB."
         ),
     )
 

@@ -115,7 +115,7 @@ def test_of_29_faces_exactly_the_swapped_one_is_restored(comfy, crowd_name, sour
 def test_a_swap_of_nobody_comes_back_as_it_is(comfy, crowd_name, source_name):
     result = comfy.run(swap_graph(crowd_name, source_name, input_faces_index="99"))
     assert result.texts("blend") == [
-        "The swap changed none of the 29 faces in 1 image: it stays as it is."
+        "The swap changed none of the 29 faces in 1 image: the image is unchanged."
     ]
     (blended,) = pictures(comfy, result, "save")
     np.testing.assert_array_equal(blended, crowd())
@@ -204,7 +204,7 @@ def test_a_frame_that_the_filter_dropped(comfy, source_name, choice, n_out):
     result = comfy.run(graph)
     text = result.texts("blend")[0]
     assert "Restored 2 swapped faces in 2 images" in text
-    assert "The swap had dropped frame 1: " in text
+    assert "The swap dropped frame 1: " in text
     blended, masks = (pictures(comfy, result, node) for node in ("save", "save_mask"))
     assert len(blended) == len(masks) == n_out
     kept = [0, 1, 2] if n_out == 3 else [0, 2]
