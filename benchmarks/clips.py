@@ -64,7 +64,7 @@ def _clip(faces: gpen_core.Faces, shifts: Tensor) -> gpen_core.Faces:
 def memory_over_frames(n_frames: int) -> None:
     """Restore a clip of 720p in chunks and print the memory as it goes."""
     state_dict = identity_state_dict(GpenConfig(256, 1, 0.0625))
-    network = gpen_core.GpenGenerator.from_state_dict(state_dict)
+    network = gpen_core.build_model(state_dict)
     astronaut = torch.from_numpy(np.array(skimage.data.astronaut())).permute(2, 0, 1) / 255
     template = gpen_core.Template.FFHQ
     from gpen_core.geometry.alignment import template_landmarks

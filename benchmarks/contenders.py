@@ -88,11 +88,6 @@ class Worker:
         return statistics.median(self.seconds)
 
 
-def published_config(size: int) -> GpenConfig:
-    """The width that the published model of a size has."""
-    return GpenConfig(256, 1, 0.5) if size == 256 else GpenConfig(size, 2, 1)
-
-
 def random_crops(size: int, batch: int) -> Tensor:
     """(batch, 3, size, size) float32 in [-1, 1], the same for every contender."""
     generator = torch.Generator().manual_seed(1)

@@ -87,7 +87,7 @@ def _identity_table(photos: dict[str, tuple[Tensor, gpen_core.Faces]], sizes: li
     for size in sizes:
         multiplier, narrow = NARROW[size]
         state_dict = identity_state_dict(GpenConfig(size, multiplier, narrow))
-        network = gpen_core.GpenGenerator.from_state_dict(state_dict)
+        network = gpen_core.build_model(state_dict)
         for name, (image, faces) in photos.items():
             started = time.perf_counter()
             result = gpen_core.restore_faces(image, network, faces)

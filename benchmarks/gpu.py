@@ -31,15 +31,15 @@ from traffic import bytes_moved, copy_bandwidth
 
 from gpen_core.network import acceleration
 from gpen_core.network.acceleration import EAGER_VARIABLE
-from gpen_core.network.config import GpenConfig
-from gpen_core.network.generator import GpenGenerator
+from gpen_core.network.build import build_model
+from gpen_core.network.config import SUPPORTED_SIZES, GpenConfig
 from gpen_core.network.synthetic import random_state_dict
 from support.reference_gpen import ReferenceGpen
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results" / "gpu.md"
 HEADING = "## On a GPU\n"
-PUBLISHED = {256: GpenConfig(256, 1, 0.5), **{s: GpenConfig(s, 2, 1) for s in (512, 1024, 2048)}}
+PUBLISHED = {size: GpenConfig.published(size) for size in SUPPORTED_SIZES}
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 BATCHES = (1, 8)
 
@@ -176,7 +176,7 @@ def measure_size(size: int, device: torch.device, bandwidth: float) -> list[Row]
         print(*rows[-1].cells(None), flush=True)
 
     for name, dtype in DTYPES.items():
-        network = GpenGenerator.from_state_dict(state_dict, dtype).to(device)
+        network = build_model(state_dict, dtype).to(device)
         for batch in BATCHES:
             measure(FUSED, name, batch, network)
             os.environ[EAGER_VARIABLE] = "1"

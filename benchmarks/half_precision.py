@@ -22,14 +22,14 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 from gpen_core.network import layers, synthetic
-from gpen_core.network.config import GpenConfig
+from gpen_core.network.build import build_model
+from gpen_core.network.config import SUPPORTED_SIZES, GpenConfig
 from gpen_core.network.fused import forward, twins
-from gpen_core.network.generator import GpenGenerator
 from support import reference_gpen
 from support.metrics import relative_l2
 from support.networks import random_crops, restore_on_stand_in
 
-PUBLISHED = {256: GpenConfig(256, 1, 0.5), **{s: GpenConfig(s, 2, 1) for s in (512, 1024, 2048)}}
+PUBLISHED = {size: GpenConfig.published(size) for size in SUPPORTED_SIZES}
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 WEIGHTS = {
     "synthetic": synthetic.random_state_dict,
@@ -68,7 +68,7 @@ def main() -> None:
 def _errors(state_dict: dict[str, torch.Tensor], config: GpenConfig) -> list[list[float]]:
     """Of one network in each dtype: eager, fused, and on a CPU."""
     crops = random_crops(config)
-    expected = GpenGenerator.from_state_dict(state_dict)(crops)
+    expected = build_model(state_dict)(crops)
     errors = []
     for dtype in DTYPES.values():
         eager = restore_on_stand_in(state_dict, dtype, crops)
@@ -77,7 +77,7 @@ def _errors(state_dict: dict[str, torch.Tensor], config: GpenConfig) -> list[lis
             patch.object(forward, "kernels", lambda: twins),
         ):
             fused = restore_on_stand_in(state_dict, dtype, crops)
-        on_cpu = GpenGenerator.from_state_dict(state_dict, dtype)(crops)
+        on_cpu = build_model(state_dict, dtype)(crops)
         errors.append([relative_l2(restored, expected) for restored in (eager, fused, on_cpu)])
     return errors
 

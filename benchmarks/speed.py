@@ -38,10 +38,11 @@ from contenders import (
     Contender,
     Worker,
     measure_rate,
-    published_config,
     write_checkpoints,
 )
 from costs import arithmetic_flop, traffic_bytes
+
+from gpen_core.network.config import GpenConfig
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def main() -> None:
 
 
 def _time_size(size: int, options: argparse.Namespace, folder: Path) -> list[Row]:
-    config = published_config(size)
+    config = GpenConfig.published(size)
     on_cpu = options.device == "cpu"
     write_checkpoints(config, folder, onnx=on_cpu and not options.only_ours)
     kinds = [("ours", dtype) for dtype in options.dtypes]

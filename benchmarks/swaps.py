@@ -26,9 +26,7 @@ def swap_tables(
     photos: dict[str, tuple[Tensor, gpen_core.Faces]], detector: gpen_core.FaceDetector
 ) -> None:
     """Print what the influences do; photos are (1, 3, H, W) in [0, 1] with their faces."""
-    network = gpen_core.GpenGenerator.from_state_dict(
-        identity_state_dict(GpenConfig(512, 2, 0.0625))
-    )
+    network = gpen_core.build_model(identity_state_dict(GpenConfig(512, 2, 0.0625)))
 
     def blend(original: Tensor, swapped: Tensor, faces: gpen_core.Faces, **on: float) -> SwapResult:
         off = {"restore": 1.0, "detail": 0.0, "color": 0.0, "grain": 0.0}

@@ -115,7 +115,9 @@ from .geometry.alignment import Template, align_faces, template_landmarks
 from .geometry.resizing import resize
 from .geometry.warping import crop_image
 from .monitor import Monitor
-from .network.config import SUPPORTED_SIZES, GpenConfig, detect_config
+from .network.build import build_model
+from .network.config import SUPPORTED_SIZES, GpenConfig
+from .network.detect import detect_config
 from .network.generator import GpenGenerator
 from .network.synthetic import identity_state_dict, random_state_dict
 from .pipeline import (
@@ -253,6 +255,7 @@ __all__ = [
     "align_faces",
     "blend_swap",
     "box_masks",
+    "build_model",
     "canvas_scale",
     "compare_images",
     "convert_checkpoint",

@@ -14,9 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpen_core.network.config import FIR_TAPS, GpenConfig
-from gpen_core.network.folding import STYLE_LEARNING_RATE
-from gpen_core.network.layers import ACTIVATION_GAIN, DEMODULATION_EPSILON, LEAKY_SLOPE
+from gpen_core.network.config import (
+    ACTIVATION_GAIN,
+    DEMODULATION_EPSILON,
+    FIR_TAPS,
+    LEAKY_SLOPE,
+    STYLE_LEARNING_RATE,
+    GpenConfig,
+)
 
 Weights = Mapping[str, Tensor]
 """Published names -> tensors; those that require gradients receive them."""

@@ -173,9 +173,7 @@ def _measure(trainer: Trainer, faces: Tensor, folder: Path) -> dict[str, float]:
 
     The sheet has a row each of faces damaged, restored and true, always with the same damage.
     """
-    network = gpen_core.GpenGenerator.from_state_dict(
-        {name: w.detach().cpu() for name, w in trainer.average.items()}
-    )
+    network = gpen_core.build_model({name: w.detach().cpu() for name, w in trainer.average.items()})
     restore, crops = with_network(network), resize(faces, (SIZE_PX, SIZE_PX)).clamp(0, 1)
     measured = measure_restoration(restore, crops, None)
     shown = crops[:SHEET_FACES]

@@ -7,9 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from gpen_core.network.config import GpenConfig, expected_shapes
-from gpen_core.network.folding import STYLE_LEARNING_RATE
-from gpen_core.network.layers import ACTIVATION_GAIN, LEAKY_SLOPE, published_fir_kernel
+from gpen_core.network.config import (
+    ACTIVATION_GAIN,
+    LEAKY_SLOPE,
+    STYLE_LEARNING_RATE,
+    GpenConfig,
+    expected_shapes,
+    published_fir_kernel,
+)
 
 from .errors import TrainingError
 

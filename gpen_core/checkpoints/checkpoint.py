@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ..bundled import BUNDLED_RESTORER
 from ..errors import CheckpointError, CheckpointNotFoundError
-from ..network.config import GpenConfig, detect_config, expected_shapes
+from ..network.build import build_model
+from ..network.config import UNUSED_PREFIX, GpenConfig, expected_shapes, published_fir_kernel
+from ..network.detect import detect_config
 from ..network.generator import GpenGenerator
-from ..network.layers import published_fir_kernel
 from .onnx.weights import read_onnx_state_dict
 from .safe_load import read_tensors
 
@@ -28,8 +29,6 @@ CONFIG_KEY = "gpen_config"
 """Key of the configuration, as JSON, in the metadata of a .safetensors file."""
 NOTICE_KEY = "notice"
 """Key of a sentence or two in the same metadata that users of the network should know."""
-
-_UNUSED_PREFIX = "generator.noises."  # StyleGAN2's fixed noise maps, which GPEN replaces
 
 
 def load_model(
@@ -54,36 +53,42 @@ def load_model(
         CheckpointMismatchError: Tensors are missing, misshapen or not finite.
     """
     path = BUNDLED_RESTORER if path is None else Path(path)
-    return GpenGenerator.from_state_dict(load_state_dict(path), dtype, path.name).to(device)
+    return build_model(_read(path), dtype, path.name).to(device)
 
 
 def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read the published state dict out of any checkpoint file.
 
     Returns:
-        Names and tensors as published, on the CPU, dtypes as stored (float32 from .onnx).
+        Names and tensors as published, on the CPU, dtypes as stored (float32 from .onnx). The
+        ``*.kernel`` buffers, constants of the architecture, only where the file has them.
 
     Raises:
         CheckpointError: As for ``load_model``.
     """
-    path = Path(path)
+    return read_checkpoint(path)[0]
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], GpenConfig]:
+    """The same, and the configuration that was detected.
+
+    Raises:
+        CheckpointError: As for ``load_model``.
+    """
+    state_dict = _read(Path(path))
+    return state_dict, detect_config(state_dict, Path(path).name)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors in a file under their published names, whatever network they are of."""
     if not path.exists():
         raise CheckpointNotFoundError(
             f"{path.name}: expected a file at {path}, got none. "
             "Check the name, or download it into that folder."
         )
     if path.suffix.lower() == ".onnx":
-        state_dict = read_onnx_state_dict(path)
-    else:
-        state_dict = read_tensors(path)
-    state_dict = {
-        key: tensor for key, tensor in state_dict.items() if not key.startswith(_UNUSED_PREFIX)
-    }
-    config = detect_config(state_dict, path.name)
-    for key in expected_shapes(config):
-        if key.endswith(".kernel"):
-            state_dict.setdefault(key, published_fir_kernel(key))
-    return state_dict
+        return read_onnx_state_dict(path)
+    return {k: v for k, v in read_tensors(path).items() if not k.startswith(UNUSED_PREFIX)}
 
 
 def save_checkpoint(
@@ -93,7 +98,8 @@ def save_checkpoint(
 ) -> GpenConfig:
     """Write a published state dict as .safetensors, the configuration in the metadata.
 
-    The file appears under its name only once it is complete.
+    The file appears under its name only once it is complete. FIR filters that the state dict
+    lacks are added.
 
     Args:
         state_dict: Names and tensors as published.
@@ -108,19 +114,26 @@ def save_checkpoint(
         OSError: The file cannot be written, for example because the disk is full.
     """
     path = Path(path)
+    config = detect_config(state_dict, path.name)
+    _write(state_dict, config, path, metadata or {})
+    return config
+
+
+def _write(
+    state_dict: Mapping[str, Tensor], config: GpenConfig, path: Path, metadata: Mapping[str, str]
+) -> None:
     if path.suffix.lower() != ".safetensors":
         raise CheckpointError(
             f"{path.name}: expected a name ending in .safetensors, got {path.suffix!r}. Rename it."
         )
-    config = detect_config(state_dict, path.name)
-    stored = {"format": "pt", CONFIG_KEY: json.dumps(config.to_dict()), **(metadata or {})}
-    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in state_dict.items()}
+    filters = {k: published_fir_kernel(k) for k in expected_shapes(config) if k.endswith(".kernel")}
+    stored = {"format": "pt", CONFIG_KEY: json.dumps(config.to_dict()), **metadata}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in {**filters, **state_dict}.items()}
     # Beside the target, so that the rename stays on one file system.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
         partial = Path(folder) / path.name
         safetensors.torch.save_file(tensors, partial, metadata=stored)
         partial.replace(path)
-    return config
 
 
 def read_notice(path: str | Path) -> str:
@@ -148,8 +161,8 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> GpenConfig:
         OSError: The target cannot be written.
     """
     metadata = {"converted_from": Path(source).name}
-    state_dict = load_state_dict(source)
-    notice = read_notice(source)
-    return save_checkpoint(
-        state_dict, target, {**metadata, NOTICE_KEY: notice} if notice else metadata
-    )
+    state_dict, config = read_checkpoint(source)
+    if notice := read_notice(source):
+        metadata[NOTICE_KEY] = notice
+    _write(state_dict, config, Path(target), metadata)
+    return config

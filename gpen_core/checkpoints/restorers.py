@@ -12,13 +12,13 @@ import torch
 
 from ..bundled import BUNDLED_RESTORER
 from ..errors import CheckpointError
-from ..network.config import SUPPORTED_SIZES, detect_config
+from ..network.config import SUPPORTED_SIZES
 from ..network.generator import GpenGenerator
 from .checkpoint import (
     CHECKPOINT_SUFFIXES,
     CONFIG_KEY,
     load_model,
-    load_state_dict,
+    read_checkpoint,
     read_metadata,
     read_notice,
 )
@@ -109,6 +109,6 @@ def _size_inside(path: Path, is_hinted: bool, _modified_ns: int, _n_bytes: int) 
     try:
         if not is_hinted and CONFIG_KEY not in read_metadata(path):
             return 0
-        return detect_config(load_state_dict(path), path.name).size
+        return read_checkpoint(path)[1].size
     except CheckpointError:
         return 0

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..checkpoints.checkpoint import load_model
+from ..network.build import build_model
 from ..network.config import SUPPORTED_SIZES, GpenConfig
 from ..network.generator import GpenGenerator
 from ..network.synthetic import random_state_dict
@@ -54,9 +55,7 @@ def _network(size: int | None, model: Path | None, dtype: torch.dtype) -> GpenGe
     if model is not None:
         return load_model(model, dtype=dtype)
     assert size is not None
-    # The widths of the published models.
-    config = GpenConfig(256, 1, 0.5) if size == 256 else GpenConfig(size, 2, 1)
-    return GpenGenerator.from_state_dict(random_state_dict(config), dtype)
+    return build_model(random_state_dict(GpenConfig.published(size)), dtype)
 
 
 def _median_seconds(network: GpenGenerator, device: torch.device, batch: int, runs: int) -> float:

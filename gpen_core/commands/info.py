@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..bundled import BUNDLED_RESTORER
-from ..checkpoints.checkpoint import load_state_dict, read_notice
+from ..checkpoints.checkpoint import read_checkpoint, read_notice
 from ..checkpoints.registry import GPEN_MODELS, file_sha256
-from ..network.config import detect_config
 from .restore_arguments import BUNDLED
 
 
@@ -41,10 +40,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _describe(file: Path) -> dict[str, object]:
-    state_dict = load_state_dict(file)
+    state_dict, config = read_checkpoint(file)
     found: dict[str, object] = {
         "file": str(file),
-        **detect_config(state_dict, file.name).to_dict(),
+        **config.to_dict(),
         "parameters": sum(v.numel() for k, v in state_dict.items() if not k.endswith(".kernel")),
         "dtype": "/".join(
             sorted({str(v.dtype).removeprefix("torch.") for v in state_dict.values()})

@@ -1,28 +1,38 @@
-"""The hyperparameters of a GPEN network and how they are read off a state dict.
+"""All that is known of the published format of GPEN: sizes, widths, names, shapes and constants.
 
 Network: T. Yang et al., "GAN Prior Embedded Network for Blind Face Restoration in the Wild",
 CVPR 2021.
+
+The published files keep StyleGAN2's equalised learning rate: each weight is stored at unit
+variance and multiplied by a constant at run time, ``gain / sqrt(inputs of a filter)``.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ..errors import CheckpointMismatchError, NotGpenError
-
 SUPPORTED_SIZES = (256, 512, 1024, 2048)
-FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
+WIDE_CHANNELS = 512
+"""At 4x4 to 32x32, before any factor."""
+MULTIPLIED_CHANNELS = {64: 256, 128: 128, 256: 64, 512: 32, 1024: 16, 2048: 8}
+"""At the resolutions to which ``channel_multiplier`` applies."""
 
-_WIDE_CHANNELS = 512  # at 4x4 to 32x32
-_USUAL_DENOMINATORS = (1, 2, 4, 8, 16, 32, 64, 5, 10, 20, 100)  # of factors that people type
-_MULTIPLIED_CHANNELS = {64: 256, 128: 128, 256: 64, 512: 32, 1024: 16, 2048: 8}
+ACTIVATION_GAIN = math.sqrt(2.0)
+"""Factor after every leaky ReLU."""
+LEAKY_SLOPE = 0.2
+STYLE_LEARNING_RATE = 0.01
+"""Factor on weights and biases of the style network."""
+DEMODULATION_EPSILON = 1e-8
+FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
+"""The low-pass filter of every resampling layer, along each axis, up to its gain."""
+
+UNUSED_PREFIX = "generator.noises."
+"""StyleGAN2's fixed noise maps, which GPEN replaces by features; some files still hold them."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +54,16 @@ class GpenConfig:
 
     def channels(self, resolution: int) -> int:
         """Channels of encoder and decoder at one resolution, before any concatenation."""
-        if resolution in _MULTIPLIED_CHANNELS:
-            base = _MULTIPLIED_CHANNELS[resolution] * self.channel_multiplier * self.narrow
+        if resolution in MULTIPLIED_CHANNELS:
+            base = MULTIPLIED_CHANNELS[resolution] * self.channel_multiplier * self.narrow
         else:
-            base = _WIDE_CHANNELS * self.narrow
+            base = WIDE_CHANNELS * self.narrow
         return math.floor(base + 1e-6)
+
+    @classmethod
+    def published(cls, size: int) -> GpenConfig:
+        """The configuration of the published model of a size."""
+        return cls(size, 1, 0.5) if size == 256 else cls(size)
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -118,145 +133,13 @@ def expected_shapes(config: GpenConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def detect_config(state_dict: Mapping[str, Tensor], name: str = "state dict") -> GpenConfig:
-    """Read the configuration off the keys and shapes of a published state dict.
-
-    Args:
-        state_dict: Names and tensors, without wrapper or prefix. Not modified.
-        name: What to call it in error messages.
-
-    Raises:
-        NotGpenError: The keys are not those of a GPEN network.
-        CheckpointMismatchError: They are, but tensors are missing, superfluous or misshapen.
-    """
-    required = (
-        "generator.input.input",
-        "generator.conv1.activate.bias",
-        "ecd0.0.0.weight",
-        "final_linear.0.weight",
-    )
-    missing = [key for key in required if key not in state_dict]
-    if missing:
-        raise NotGpenError(
-            f"{name}: expected a GPEN network, got {_describe_foreign(state_dict)} "
-            f"(no {missing[0]!r} in it). Choose a GPEN checkpoint, such as GPEN-BFR-512.pth or "
-            "GPEN-BFR-2048.onnx."
-        )
-    config = _read_config(state_dict, name)
-    _check_shapes(state_dict, config, name)
-    return config
+def fir_kernel(gain: float = 1.0) -> Tensor:
+    """The low-pass filter as a (4, 4) kernel, float32, with sum ``gain``."""
+    taps = torch.tensor(FIR_TAPS)
+    kernel = torch.outer(taps, taps)
+    return kernel * (gain / kernel.sum())
 
 
-def _read_config(state_dict: Mapping[str, Tensor], name: str) -> GpenConfig:
-    n_down = 0
-    while f"ecd{n_down + 1}.0.1.weight" in state_dict:
-        n_down += 1
-    size = 4 << n_down
-    if size not in SUPPORTED_SIZES:
-        raise CheckpointMismatchError(
-            f"{name}: expected a network of size {', '.join(map(str, SUPPORTED_SIZES))}, got "
-            f"{n_down} downsampling blocks, which make {size}. "
-            "The file is damaged or of a variant that is not known."
-        )
-    n_mlp = 0
-    while f"generator.style.{n_mlp + 1}.weight" in state_dict:
-        n_mlp += 1
-    try:
-        wide = state_dict["generator.input.input"].shape[1]
-        bias_length = state_dict["generator.conv1.activate.bias"].shape[0]
-        style_dim = state_dict["final_linear.0.weight"].shape[0]
-        multiplied = {size: state_dict["ecd0.0.0.weight"].shape[0]}
-        for k in range(1, n_down):
-            if size >> k in _MULTIPLIED_CHANNELS:
-                multiplied[size >> k] = state_dict[f"ecd{k}.0.1.weight"].shape[0]
-    except (IndexError, KeyError) as error:
-        raise CheckpointMismatchError(
-            f"{name}: expected the tensors of a GPEN network, got one missing or of the wrong "
-            f"rank ({error}). The file is damaged; download it again."
-        ) from error
-    narrow, channel_multiplier = _channel_factors(wide, multiplied, name)
-    return GpenConfig(
-        size=size,
-        channel_multiplier=channel_multiplier,
-        narrow=narrow,
-        n_mlp=n_mlp,
-        style_dim=style_dim,
-        concat=bias_length == 2 * wide,
-    )
-
-
-def _channel_factors(wide: int, multiplied: Mapping[int, int], name: str) -> tuple[float, float]:
-    """The simplest (narrow, channel_multiplier) whose floored channel counts are the given ones.
-
-    Channel counts are floored products, so each one bounds its factor from both sides.
-    """
-    narrow = _simplest_between(Fraction(wide, _WIDE_CHANNELS), Fraction(wide + 1, _WIDE_CHANNELS))
-    low = max(Fraction(count, _MULTIPLIED_CHANNELS[r]) for r, count in multiplied.items())
-    high = min(Fraction(count + 1, _MULTIPLIED_CHANNELS[r]) for r, count in multiplied.items())
-    if wide < 1 or low >= high:
-        raise CheckpointMismatchError(
-            f"{name}: expected channel counts in GPEN's proportions, got {wide} at 4x4 and "
-            f"{', '.join(f'{count} at {r}' for r, count in multiplied.items())}. "
-            "The file is damaged or of a variant that is not known."
-        )
-    return _plain(narrow), _plain(_simplest_between(low / narrow, high / narrow))
-
-
-def _plain(value: Fraction) -> float:
-    return value.numerator if value.denominator == 1 else float(value)
-
-
-def _simplest_between(low: Fraction, high: Fraction) -> Fraction:
-    """The likeliest fraction in ``[low, high)``: of a usual denominator, else of the smallest."""
-    for denominator in itertools.chain(_USUAL_DENOMINATORS, itertools.count(1)):
-        candidate = Fraction(math.ceil(low * denominator), denominator)
-        if candidate < high:
-            return candidate
-    raise AssertionError("an interval of positive length holds a fraction")
-
-
-def _check_shapes(state_dict: Mapping[str, Tensor], config: GpenConfig, name: str) -> None:
-    expected = expected_shapes(config)
-    for key, shape in expected.items():
-        if key not in state_dict:
-            if key.endswith(".kernel"):
-                continue  # a constant of the architecture; some tools drop buffers
-            raise CheckpointMismatchError(
-                f"{name}: expected tensor {key!r}, got none. "
-                "The file is damaged or truncated; download it again."
-            )
-        found = tuple(state_dict[key].shape)
-        if found != shape:
-            raise CheckpointMismatchError(
-                f"{name}: expected tensor {key!r} of shape {shape}, got {found}. "
-                "The file is damaged or of another model; download it again or choose another."
-            )
-    unknown = [key for key in state_dict if key not in expected]
-    if unknown:
-        raise CheckpointMismatchError(
-            f"{name}: expected only the tensors of a GPEN-{config.size} network, got "
-            f"{len(unknown)} more, such as {unknown[0]!r}. "
-            "The file is of a variant that is not known."
-        )
-
-
-_FOREIGN_MARKS = {
-    "GFPGAN": ("stylegan_decoder.", "toRGB.", "conv_body_first."),
-    "CodeFormer": ("quantize.embedding.", "idx_pred_layer."),
-    "RestoreFormer": ("quantize.", "encoder.conv_in."),
-    "RetinaFace": ("ClassHead.", "BboxHead."),
-    "ParseNet": ("out_mask_conv.",),
-    "BiSeNet": ("cp.resnet.",),
-    "ESRGAN": ("RRDB_trunk.", "body.0.rdb1.", "model.1.sub."),
-    "Stable Diffusion": ("model.diffusion_model.", "first_stage_model."),
-}
-
-
-def _describe_foreign(state_dict: Mapping[str, Tensor]) -> str:
-    for model, marks in _FOREIGN_MARKS.items():
-        if any(key.startswith(marks) for key in state_dict):
-            return f"a {model} model"
-    first = next(iter(state_dict), None)
-    return (
-        "an empty file" if first is None else f"{len(state_dict)} tensors beginning with {first!r}"
-    )
+def published_fir_kernel(name: str) -> Tensor:
+    """The filter as the buffer ``name`` of a published state dict holds it."""
+    return fir_kernel(gain=1.0 if name.startswith("ecd") else 4.0)

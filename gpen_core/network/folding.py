@@ -1,27 +1,24 @@
 """Turn a published state dict into the weights that ``generator.py`` computes with.
 
-The published files keep StyleGAN2's equalised learning rate: each weight is stored at unit
-variance and multiplied by a constant at run time. Those constants, and the gain of sqrt(2) after
-every leaky ReLU, are multiplied into the weights here, once: leaky ReLU commutes with positive
-factors, so ``lrelu(Wx + b) * sqrt(2) == lrelu(sqrt(2)Wx + sqrt(2)b)``.
+The constants of the equalised learning rate, and the gain of sqrt(2) after every leaky ReLU, are
+multiplied into the weights here, once: leaky ReLU commutes with positive factors, so
+``lrelu(Wx + b) * sqrt(2) == lrelu(sqrt(2)Wx + sqrt(2)b)``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from .layers import ACTIVATION_GAIN, DEMODULATION_EPSILON, StyledConv, fir_kernel
+from .config import ACTIVATION_GAIN, DEMODULATION_EPSILON, STYLE_LEARNING_RATE
+from .generator import GpenGenerator
+from .layers import StyledConv
 from .normalization import encoder_scales
 
-if TYPE_CHECKING:
-    from .generator import GpenGenerator
-
-STYLE_LEARNING_RATE = 0.01
 _FILTERS_AT_ONCE = 16  # turned: what is read stays in the cache until all of it is written
 
 
@@ -134,14 +131,3 @@ def _encoder_sizes(published: Mapping[str, Tensor], n_blocks: int) -> Iterator[t
 def _rows_of_channels(weight: Tensor) -> Tensor:
     """A channels-last (A, B, k, k) as the (A, k * k, B) that lies in memory."""
     return weight.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def check_fir_kernels(published: Mapping[str, Tensor]) -> list[str]:
-    """Names of stored FIR filters that are not the [1, 3, 3, 1] filter up to its gain."""
-    wanted = fir_kernel()
-    return [
-        name
-        for name, kernel in published.items()
-        if name.endswith(".kernel")
-        and not torch.allclose(kernel.float() / kernel.float().sum(), wanted, atol=1e-3)
-    ]

@@ -7,24 +7,22 @@ come from a published state dict through ``folding.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointMismatchError, TensorSpecError
-from ..images.validation import is_finite
+from ..errors import TensorSpecError
 from . import acceleration
-from .config import GpenConfig, detect_config
-from .folding import check_fir_kernels, fill_network
+from .config import GpenConfig
 from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter
 from .precision import dtype_at
 from .strips import decode_in_strips, encode_in_strips
 
 
 class GpenGenerator(nn.Module):
-    """GPEN for inference. Built by ``from_state_dict`` or ``gpen_core.load_model``.
+    """GPEN for inference. Built by ``gpen_core.load_model`` or ``gpen_core.build_model``.
 
     Convolutions run in ``dtype`` (but see ``precision.py``); the style path and the sum of the RGB
     maps always in float32. Move it between devices with ``to(device)``; to change the dtype, build
@@ -63,42 +61,6 @@ class GpenGenerator(nn.Module):
                 )
                 in_chs = out_chs * width
             self.to_rgbs.append(ToRgb(in_chs, config.style_dim, level))
-
-    @classmethod
-    def from_state_dict(
-        cls,
-        state_dict: Mapping[str, Tensor],
-        dtype: torch.dtype = torch.float32,
-        name: str = "state dict",
-    ) -> GpenGenerator:
-        """Build the network from a published state dict, on the CPU, in evaluation mode.
-
-        Args:
-            state_dict: Names and tensors as published, of any floating dtype. Not modified.
-            dtype: What to run the convolutions in: float32, float16 or bfloat16, which is float16
-                up to 128 pixels. On a CPU all float16 is computed in float32.
-            name: What to call the state dict in error messages.
-
-        Raises:
-            NotGpenError: The keys are not those of a GPEN network.
-            CheckpointMismatchError: Tensors are missing, superfluous, misshapen or not finite.
-        """
-        config = detect_config(state_dict, name)
-        broken = [key for key, tensor in state_dict.items() if not is_finite(tensor)]
-        if broken:
-            raise CheckpointMismatchError(
-                f"{name}: expected finite weights, got NaN or infinity in {broken[0]!r}. "
-                "The file is damaged; download it again."
-            )
-        filters = check_fir_kernels(state_dict)
-        if filters:
-            raise CheckpointMismatchError(
-                f"{name}: expected the FIR filter [1, 3, 3, 1] in {filters[0]!r}, got another. "
-                "The file is damaged or of a variant that is not known."
-            )
-        network = cls(config, dtype)
-        fill_network(network, state_dict)
-        return network.eval()
 
     def activation_bytes(self) -> int:
         """About how much memory one face takes on its way through, without the weights.

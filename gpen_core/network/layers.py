@@ -7,7 +7,6 @@ Quality of StyleGAN", CVPR 2020), with every constant factor folded into the wei
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -16,28 +15,12 @@ from torch import Tensor, nn
 
 from . import winograd
 from .acceleration import uses_kernels
-from .config import FIR_TAPS
+from .config import ACTIVATION_GAIN, LEAKY_SLOPE, fir_kernel
 from .fused import forward as fused
 from .precision import arithmetic_dtype
 
-LEAKY_SLOPE = 0.2
-ACTIVATION_GAIN = math.sqrt(2.0)
-DEMODULATION_EPSILON = 1e-8
-
 Rows = Callable[[int, int], Tensor]
 """Rows of a map of one face: the first and the one past the last -> (1, C, end - first, W)."""
-
-
-def fir_kernel(gain: float = 1.0) -> Tensor:
-    """The (4, 4) low-pass filter of every resampling layer, float32, with sum ``gain``."""
-    taps = torch.tensor(FIR_TAPS)
-    kernel = torch.outer(taps, taps)
-    return kernel * (gain / kernel.sum())
-
-
-def published_fir_kernel(name: str) -> Tensor:
-    """The filter as the buffer ``name`` of a published state dict holds it."""
-    return fir_kernel(gain=1.0 if name.startswith("ecd") else 4.0)
 
 
 class Blur(nn.Module):

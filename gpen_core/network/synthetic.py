@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .config import GpenConfig, expected_shapes
-from .layers import ACTIVATION_GAIN, published_fir_kernel
+from .config import ACTIVATION_GAIN, GpenConfig, expected_shapes, published_fir_kernel
 
 # Added to the input on its way through the leaky ReLUs. Input beyond [-1, 1] that antialiased
 # resampling may overshoot to stays positive too.

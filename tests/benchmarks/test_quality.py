@@ -10,8 +10,8 @@ from PIL import Image
 import quality
 from gpen_core.checkpoints.checkpoint import save_checkpoint
 from gpen_core.degradation import DegradeSettings
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.synthetic import identity_state_dict
 from sheet import draw_sheet, markdown_table
 from support.geometry import noise
@@ -22,7 +22,7 @@ IDENTITY = identity_state_dict(GpenConfig(256, 1, 0.0625))
 
 @pytest.fixture(scope="module")
 def network():
-    return GpenGenerator.from_state_dict(IDENTITY).requires_grad_(False)
+    return build_model(IDENTITY).requires_grad_(False)
 
 
 def test_a_pan_that_is_held_still_shows_each_thing_in_one_place():

@@ -161,7 +161,7 @@ def test_an_interruption_stops_the_work(identity):
 def test_a_network_that_overflows_is_reported_and_not_pasted():
     state_dict = identity_state_dict(CONFIG)
     state_dict["ecd0.0.1.bias"].fill_(1e30)
-    network = gpen_core.GpenGenerator.from_state_dict(state_dict)
+    network = gpen_core.build_model(state_dict)
     network.to_rgbs[-1].weight.fill_(1e30)
     with pytest.raises(NonFiniteOutputError, match="fp32"):
         gpen_core.restore_faces(batch(), network, faces_at(*PLACES))

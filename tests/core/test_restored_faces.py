@@ -17,7 +17,7 @@ from gpen_core import BlendSettings, DegradeSettings, Faces
 from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.comparison import compare_images, flicker, seam
 from gpen_core.faces.clip import steady_faces
-from gpen_core.network.generator import GpenGenerator
+from gpen_core.network.build import build_model
 from gpen_core.swaps.blend import blend_swap
 from gpen_core.swaps.settings import SwapSettings
 from support.geometric_swap import swap_face
@@ -60,7 +60,7 @@ def warm_network(network):
     weights = dict(gpen_core.load_state_dict(BUNDLED_RESTORER))
     bias = f"generator.to_rgbs.{len(network.config.resolutions) - 2}.bias"
     weights[bias] = weights[bias].float() + torch.tensor(CAST).view(1, 3, 1, 1)
-    return GpenGenerator.from_state_dict(weights)
+    return build_model(weights)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from gpen_core.network import acceleration
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.synthetic import random_state_dict
 from support.metrics import relative_l2
 from support.networks import random_crops
@@ -29,12 +29,12 @@ def weights_of(config):
 @functools.cache
 def expected_of(config, n, seed=1):
     """float32 on the CPU."""
-    network = GpenGenerator.from_state_dict(weights_of(config))
+    network = build_model(weights_of(config))
     return torch.cat([network(crop[None]) for crop in random_crops(config, n, seed)])
 
 
 def network_on_device(config, dtype):
-    return GpenGenerator.from_state_dict(weights_of(config), dtype).to(CUDA)
+    return build_model(weights_of(config), dtype).to(CUDA)
 
 
 @DTYPES
@@ -113,6 +113,6 @@ def test_half_precision_does_not_overflow_with_extreme_weights():
     for key in state_dict:
         if key.startswith("generator.conv") and key.endswith("modulation.bias"):
             state_dict[key] = state_dict[key] * 1e5
-    expected = GpenGenerator.from_state_dict(state_dict)(random_crops(PUBLISHED, 1))
-    network = GpenGenerator.from_state_dict(state_dict, torch.float16).to(CUDA)
+    expected = build_model(state_dict)(random_crops(PUBLISHED, 1))
+    network = build_model(state_dict, torch.float16).to(CUDA)
     assert relative_l2(network(random_crops(PUBLISHED, 1).to(CUDA)).cpu(), expected) <= 3e-3

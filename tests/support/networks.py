@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.generator import GpenGenerator
 
 from .stand_in_gpu import DEVICE, stand_in_gpu
 
@@ -26,5 +26,5 @@ def restore_on_stand_in(
 ) -> Tensor:
     """What a network on a device makes of crops on the CPU, on the CPU."""
     with stand_in_gpu():
-        network = GpenGenerator.from_state_dict(state_dict, dtype).to(DEVICE)
+        network = build_model(state_dict, dtype).to(DEVICE)
         return network(crops.to(DEVICE)).cpu()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.generator import GpenGenerator
 from support.networks import random_crops
 from support.reference_gpen import ReferenceGpen, random_state_dict
 from training.network import restore
@@ -55,6 +55,6 @@ def test_what_is_trained_is_what_is_used():
 
     with torch.no_grad():
         trained = restore(weights, config, crops)
-        used = GpenGenerator.from_state_dict(weights)(crops)
+        used = build_model(weights)(crops)
 
     assert (trained - used).norm() <= 5e-6 * used.norm()

@@ -2,8 +2,8 @@
 
 import torch
 
-from gpen_core.network.config import detect_config
-from gpen_core.network.generator import GpenGenerator
+from gpen_core.network.build import build_model
+from gpen_core.network.detect import detect_config
 from support.networks import random_crops
 from training.network import restore
 from training.start import start_from_identity
@@ -12,7 +12,7 @@ from .conftest import CONFIG
 
 
 def test_first_network_returns_its_input():
-    network = GpenGenerator.from_state_dict(start_from_identity(CONFIG, seed=0))
+    network = build_model(start_from_identity(CONFIG, seed=0))
     crops = random_crops(CONFIG)
 
     assert (network(crops) - crops).abs().max() < 1e-5

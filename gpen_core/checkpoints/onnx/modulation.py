@@ -43,7 +43,7 @@ class _Product:
     is_swapped: bool
 
 
-def take_apart(tracer: Tracer, value: str, name: str, bias_name: str) -> ModulatedConv:
+def decompose(tracer: Tracer, value: str, name: str, bias_name: str) -> ModulatedConv:
     """Find the modulated convolution that makes a value, perhaps scaled and shifted.
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...network.layers import LEAKY_SLOPE
+from ...network.config import LEAKY_SLOPE
 from .constants import Constants
 from .graph import OnnxGraph, OnnxNode
 

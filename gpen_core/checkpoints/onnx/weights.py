@@ -18,11 +18,9 @@ import torch
 from torch import Tensor
 
 from ...errors import CheckpointMismatchError, NotGpenError
-from ...network.config import detect_config, expected_shapes
-from ...network.folding import STYLE_LEARNING_RATE
-from ...network.layers import ACTIVATION_GAIN
+from ...network.config import ACTIVATION_GAIN, STYLE_LEARNING_RATE
 from .graph import OnnxGraph, OnnxNode, read_onnx_graph
-from .modulation import take_apart
+from .modulation import decompose
 from .trace import Traced, Tracer, UnmatchedError, spread
 
 # float16 files round sqrt(2) to 1.4140625, which is off by a ten-thousandth.
@@ -36,7 +34,7 @@ def read_onnx_state_dict(path: Path) -> dict[str, Tensor]:
         path: An export of any opset, raw or simplified, in float32 or float16.
 
     Returns:
-        Names, shapes and order of ``expected_shapes``; float32, on the CPU.
+        Published names and shapes; float32, on the CPU. ``detect_config`` has yet to judge them.
 
     Raises:
         CheckpointNotFoundError: There is no file at the path.
@@ -61,8 +59,7 @@ def read_onnx_state_dict(path: Path) -> dict[str, Tensor]:
             f"(at {error.wanted!r}: {error.got} instead of {error.expected}). "
             "Choose a GPEN model, such as GPEN-BFR-512.onnx."
         ) from error
-    config = detect_config(reader.state_dict, graph.name)
-    return {name: reader.state_dict[name] for name in expected_shapes(config)}
+    return reader.state_dict
 
 
 def _describe(graph: OnnxGraph) -> str:
@@ -217,7 +214,7 @@ class _GpenReader:
         Returns:
             The layer below, or the constant input; and the shift, (C,) or (1,).
         """
-        conv = take_apart(self._tracer, value, name, bias_name)
+        conv = decompose(self._tracer, value, name, bias_name)
         style = self._linear(f"{name}.modulation", conv.style)
         if style != (self._style or style):
             raise UnmatchedError(f"{name}.modulation.weight", "the one style vector", "another")

@@ -11,7 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .twins import LEAKY_SLOPE, Injection, empty_result
+from ..config import LEAKY_SLOPE
+from .twins import Injection, empty_result
 
 # Elements of a tile of four warps: one or two 16-byte loads of fp16 for each thread. The filter
 # keeps four rows of its tile in registers and so takes the smaller one.

@@ -13,9 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..config import FIR_TAPS
-
-LEAKY_SLOPE = 0.2
+from ..config import FIR_TAPS, LEAKY_SLOPE
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from gpen_core import Faces, GpenGenerator, restore_faces
+from gpen_core import Faces, restore_faces
 from gpen_core.blending.face_mask import face_masks
 from gpen_core.blending.settings import BlendSettings, MaskShape
 from gpen_core.errors import TensorSpecError
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict
 from support.faces import PLACES, batch, faces_at
@@ -12,7 +13,7 @@ from support.faces import PLACES, batch, faces_at
 
 @pytest.mark.parametrize("shape", MaskShape)
 def test_face_masks_are_those_that_restore_faces_pastes_with(shape):
-    network = GpenGenerator.from_state_dict(identity_state_dict(GpenConfig(256, 1, 0.0625)))
+    network = build_model(identity_state_dict(GpenConfig(256, 1, 0.0625)))
     faces = faces_at(*PLACES)
     settings = BlendSettings(shape=shape, padding=0.05, feather=0.2)
     result = restore_faces(batch(), network, faces, settings=settings)

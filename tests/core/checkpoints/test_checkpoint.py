@@ -88,11 +88,13 @@ def test_load_model_reads_the_golden_onnx(test_data):
     assert relative_l2(model(crops), expected) <= 1e-5
 
 
-def test_load_state_dict_restores_dropped_filters_and_drops_unused_noise(tmp_path):
+def test_converted_checkpoint_has_the_filters_that_some_files_lack_and_no_unused_noise(tmp_path):
     state_dict = {k: v for k, v in STATE_DICT.items() if not k.endswith(".kernel")}
-    state_dict["generator.noises.noise_0"] = torch.zeros(1, 1, 4, 4)
-    torch.save(state_dict, tmp_path / "model.pth")
-    assert_same(load_state_dict(tmp_path / "model.pth"))
+    torch.save({**state_dict, "generator.noises.noise_0": torch.zeros(1)}, tmp_path / "model.pth")
+    assert_same(load_state_dict(tmp_path / "model.pth"), state_dict)
+    assert gpen_core.load_model(tmp_path / "model.pth").config == CONFIG
+    gpen_core.convert_checkpoint(tmp_path / "model.pth", tmp_path / "model.safetensors")
+    assert_same(load_state_dict(tmp_path / "model.safetensors"))
 
 
 def test_load_model_runs_in_the_dtype_asked_for(tmp_path):

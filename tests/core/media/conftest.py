@@ -3,8 +3,8 @@
 import pytest
 
 from gpen_core.media import Restorer
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.synthetic import identity_state_dict, random_state_dict
 from support.media import KnownFaces
 
@@ -14,12 +14,12 @@ CONFIG = GpenConfig(256, 1, 0.0625)
 @pytest.fixture(scope="session")
 def identity_restorer(detector) -> Restorer:
     """Restores one face in each image to what it was."""
-    network = GpenGenerator.from_state_dict(identity_state_dict(CONFIG))
+    network = build_model(identity_state_dict(CONFIG))
     return KnownFaces(network, detector)
 
 
 @pytest.fixture(scope="session")
 def random_restorer(detector) -> Restorer:
     """Changes one face in each image beyond recognition."""
-    network = GpenGenerator.from_state_dict(random_state_dict(CONFIG))
+    network = build_model(random_state_dict(CONFIG))
     return KnownFaces(network, detector)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from gpen_core.network import layers
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.fused import forward, twins
-from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.layers import EncoderBlock, StyledConv, ToRgb, upsample_rgb
 from gpen_core.network.synthetic import random_state_dict
 from support.metrics import relative_l2
@@ -48,7 +48,7 @@ def randomized(module):
 def test_fused_network_agrees_with_the_eager_one_in_float32(monkeypatch, config, dtype, n_faces):
     state_dict = random_state_dict(config)
     crops = random_crops(config, n_faces)
-    expected = GpenGenerator.from_state_dict(state_dict)(crops)
+    expected = build_model(state_dict)(crops)
     use_kernels(monkeypatch, twins)
     restored = restore_on_stand_in(state_dict, dtype, crops)
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gpen_core.errors import CheckpointMismatchError, TensorSpecError
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.layers import StyledConv, upsample_rgb
 from gpen_core.network.synthetic import random_state_dict
 from support.golden import load_golden
@@ -31,7 +31,7 @@ VARIANTS = [
 @pytest.mark.parametrize("dtype", MAX_ERROR, ids=str)
 def test_forward_agrees_with_the_golden_outputs(test_data, name, dtype):
     state_dict, crops, expected = load_golden(test_data, name)
-    restored = GpenGenerator.from_state_dict(state_dict, dtype)(crops)
+    restored = build_model(state_dict, dtype)(crops)
     assert restored.dtype == torch.float32
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
 
@@ -52,12 +52,12 @@ def test_forward_agrees_with_the_published_formulation(config):
     crops = random_crops(config)
     with torch.no_grad():
         expected = reference(crops)
-    assert relative_l2(GpenGenerator.from_state_dict(state_dict)(crops), expected) <= 1e-5
+    assert relative_l2(build_model(state_dict)(crops), expected) <= 1e-5
 
 
 def test_forward_on_a_device_convolves_float32_without_tf32_and_leaves_the_host_as_it_was():
     config = GpenConfig(256, 1, 0.125)
-    network = GpenGenerator.from_state_dict(random_state_dict(config)).to("meta")
+    network = build_model(random_state_dict(config)).to("meta")
     allowed = []
     for layer in (network.encoder[0], network.convs[-1]):
         layer.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
@@ -69,7 +69,7 @@ def test_forward_on_a_device_convolves_float32_without_tf32_and_leaves_the_host_
 
 def test_forward_of_a_batch_equals_single_runs():
     config = GpenConfig(256, 1, 0.125)
-    network = GpenGenerator.from_state_dict(random_state_dict(config))
+    network = build_model(random_state_dict(config))
     crops = random_crops(config, 3)
     singles = torch.cat([network(crop[None]) for crop in crops])
     # The order of additions inside a convolution depends on the batch, so not to the bit.
@@ -78,7 +78,7 @@ def test_forward_of_a_batch_equals_single_runs():
 
 @pytest.mark.parametrize("config", VARIANTS, ids=str)
 def test_forward_in_strips_agrees_with_whole_maps(config, monkeypatch):
-    network = GpenGenerator.from_state_dict(random_state_dict(config))
+    network = build_model(random_state_dict(config))
     crops = random_crops(config, 2)
     with torch.no_grad():
         whole = network._decode(*network._encode(crops))
@@ -95,7 +95,7 @@ def test_forward_on_a_cpu_needs_less_memory_than_two_maps_of_full_size():
         "import resource, torch, gpen_core\n"
         "from gpen_core.network.synthetic import random_state_dict\n"
         f"config = gpen_core.GpenConfig({config.size}, 2, {config.narrow})\n"
-        "network = gpen_core.GpenGenerator.from_state_dict(random_state_dict(config))\n"
+        "network = gpen_core.build_model(random_state_dict(config))\n"
         "crop = torch.zeros(1, 3, config.size, config.size)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "network(crop)\n"
@@ -177,7 +177,7 @@ def test_half_precision_does_not_overflow_with_extreme_weights(distort, dtype):
     reference.load_state_dict(state_dict)
     with torch.no_grad():
         expected = reference(crops)
-    assert relative_l2(GpenGenerator.from_state_dict(state_dict)(crops), expected) <= 1e-5
+    assert relative_l2(build_model(state_dict)(crops), expected) <= 1e-5
     restored = restore_on_stand_in(state_dict, dtype, crops)
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
 
@@ -193,65 +193,65 @@ def test_upsample_rgb_equals_zero_stuffing_and_the_filter():
     torch.testing.assert_close(upsample_rgb(rgb), expected)
 
 
-def test_from_state_dict_does_not_modify_its_input():
+def test_build_model_does_not_modify_its_input():
     state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
     before = {key: value.clone() for key, value in state_dict.items()}
-    GpenGenerator.from_state_dict(state_dict)
+    build_model(state_dict)
     assert all(torch.equal(state_dict[key], before[key]) for key in before)
 
 
-def test_from_state_dict_reads_half_precision_checkpoints():
+def test_build_model_reads_half_precision_checkpoints():
     config = GpenConfig(256, 1, 0.125)
     state_dict = random_state_dict(config)
     halves = {key: value.half() for key, value in state_dict.items()}
     crops = random_crops(config)
-    expected = GpenGenerator.from_state_dict(state_dict)(crops)
-    assert relative_l2(GpenGenerator.from_state_dict(halves)(crops), expected) <= 3e-3
+    expected = build_model(state_dict)(crops)
+    assert relative_l2(build_model(halves)(crops), expected) <= 3e-3
 
 
-def test_from_state_dict_refuses_weights_that_are_not_finite():
+def test_build_model_refuses_weights_that_are_not_finite():
     state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
     state_dict["generator.convs.4.conv.weight"][0, 0, 0, 0, 0] = float("nan")
     with pytest.raises(CheckpointMismatchError, match=r"generator\.convs\.4\.conv\.weight"):
-        GpenGenerator.from_state_dict(state_dict, name="x.pth")
+        build_model(state_dict, name="x.pth")
 
 
-def test_from_state_dict_takes_finite_weights_whose_sum_overflows():
+def test_build_model_takes_finite_weights_whose_sum_overflows():
     state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
     state_dict["generator.to_rgbs.0.bias"].fill_(3e38)
-    GpenGenerator.from_state_dict(state_dict)
+    build_model(state_dict)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_from_state_dict_rounds_weights_once(dtype):
+def test_build_model_rounds_weights_once(dtype):
     state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
-    exact = dict(GpenGenerator.from_state_dict(state_dict).named_parameters())
-    for name, weight in GpenGenerator.from_state_dict(state_dict, dtype).named_parameters():
+    exact = dict(build_model(state_dict).named_parameters())
+    for name, weight in build_model(state_dict, dtype).named_parameters():
         assert torch.equal(weight, exact[name].to(weight.dtype)), name
 
 
-def test_from_state_dict_refuses_another_filter():
+def test_build_model_refuses_another_filter():
     state_dict = random_state_dict(GpenConfig(256, 1, 0.125))
     state_dict["ecd3.0.0.kernel"] = torch.ones(4, 4) / 16
     with pytest.raises(CheckpointMismatchError, match=r"ecd3\.0\.0\.kernel"):
-        GpenGenerator.from_state_dict(state_dict)
+        build_model(state_dict)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 512, 512), (1, 1, 256, 256), (3, 256, 256), (1, 4, 8, 8)])
 def test_forward_refuses_other_shapes(shape):
-    network = GpenGenerator.from_state_dict(random_state_dict(GpenConfig(256, 1, 0.125)))
+    network = build_model(random_state_dict(GpenConfig(256, 1, 0.125)))
     with pytest.raises(TensorSpecError, match=r"expected \(N, 3, 256, 256\)"):
         network(torch.zeros(shape))
 
 
 def test_forward_of_no_crops_is_no_crops():
-    network = GpenGenerator.from_state_dict(random_state_dict(GpenConfig(256, 1, 0.125)))
+    network = build_model(random_state_dict(GpenConfig(256, 1, 0.125)))
     assert network(torch.zeros(0, 3, 256, 256)).shape == (0, 3, 256, 256)
 
 
 def test_forward_keeps_the_dtype_of_the_crops_and_leaves_them_alone():
     config = GpenConfig(256, 1, 0.125)
-    network = GpenGenerator.from_state_dict(random_state_dict(config))
+    network = build_model(random_state_dict(config))
     crops = random_crops(config).double()
     before = crops.clone()
     assert network(crops).dtype == torch.float64

@@ -2,6 +2,7 @@ import math
 
 import torch
 
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.normalization import encoder_scales
@@ -16,7 +17,7 @@ def strengths(network: GpenGenerator) -> list[float]:
 
 
 def test_filters_are_stored_with_unit_norm():
-    network = GpenGenerator.from_state_dict(random_state_dict(CONFIG))
+    network = build_model(random_state_dict(CONFIG))
     for conv in network.convs:
         out_axis = 1 if conv.upsample else 0
         norms = conv.weight.movedim(out_axis, 0).flatten(1).norm(dim=1)
@@ -26,7 +27,7 @@ def test_filters_are_stored_with_unit_norm():
 def test_filters_of_zeros_stay_zeros():
     published = random_state_dict(CONFIG)
     published["generator.conv1.conv.weight"][:, 0] = 0
-    conv = GpenGenerator.from_state_dict(published).convs[0]
+    conv = build_model(published).convs[0]
     assert not conv.weight[0].any()
     assert conv.epsilon.isfinite().all()
 
@@ -44,11 +45,11 @@ def test_encoder_scales_follow_filters_and_biases_in_powers_of_two():
 
 def test_scaled_encoder_weights_are_stored_as_ordinary_ones_and_undone_where_read():
     published = random_state_dict(CONFIG)
-    expected = GpenGenerator.from_state_dict(published)
+    expected = build_model(published)
     published["ecd0.0.0.weight"] = published["ecd0.0.0.weight"] * 2**20
     published["ecd0.0.1.bias"] = published["ecd0.0.1.bias"] * 2**20
     published["ecd1.0.1.weight"] = published["ecd1.0.1.weight"] / 2**20
-    scaled = GpenGenerator.from_state_dict(published)
+    scaled = build_model(published)
     for (name, weight), wanted in zip(
         scaled.named_parameters(), expected.parameters(), strict=True
     ):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from gpen_core.network import strips
+from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.generator import GpenGenerator
 from gpen_core.network.precision import arithmetic_dtype, dtype_at
 from gpen_core.network.synthetic import random_state_dict
 from support import reference_gpen
@@ -35,7 +35,7 @@ def test_bfloat16_is_float16_up_to_128_pixels(resolution, dtype, expected):
 
 
 def test_network_in_bfloat16_keeps_each_resolution_in_its_dtype():
-    network = GpenGenerator.from_state_dict(random_state_dict(CONFIG), torch.bfloat16)
+    network = build_model(random_state_dict(CONFIG), torch.bfloat16)
     assert network.dtype == torch.bfloat16
     assert network.conv_dtypes == {torch.float16, torch.bfloat16}
     coarse, fine = [torch.float16] * 6, [torch.bfloat16] * 2
@@ -50,10 +50,10 @@ def test_network_in_bfloat16_keeps_each_resolution_in_its_dtype():
 @pytest.mark.parametrize("config", [CONFIG, ADDED], ids=["concatenated", "added"])
 def test_network_on_a_device_computes_in_what_it_keeps(config, dtype):
     state_dict, crops = random_state_dict(config), random_crops(config, 2)
-    expected = GpenGenerator.from_state_dict(state_dict)(crops)
+    expected = build_model(state_dict)(crops)
     maps = []
     with stand_in_gpu():
-        network = GpenGenerator.from_state_dict(state_dict, dtype).to(DEVICE)
+        network = build_model(state_dict, dtype).to(DEVICE)
         layers = [*network.encoder, *network.convs]
         for layer in layers:
             layer.register_forward_hook(lambda layer, _, y: maps.append((layer, y.dtype)))
@@ -65,8 +65,8 @@ def test_network_on_a_device_computes_in_what_it_keeps(config, dtype):
 @pytest.mark.parametrize("config", [CONFIG, ADDED], ids=["concatenated", "added"])
 def test_float16_on_a_cpu_is_float32_with_rounded_weights(config):
     state_dict, crops = random_state_dict(config), random_crops(config, 2)
-    halves = GpenGenerator.from_state_dict(state_dict, torch.float16)
-    rounded = GpenGenerator.from_state_dict(state_dict)
+    halves = build_model(state_dict, torch.float16)
+    rounded = build_model(state_dict)
     rounded.load_state_dict({name: value.float() for name, value in halves.state_dict().items()})
     assert relative_l2(halves(crops), rounded(crops)) <= 1e-6
 
@@ -80,7 +80,7 @@ def test_maps_on_a_cpu_are_kept_in_what_is_computed_in(monkeypatch):
 
     monkeypatch.setattr(strips, "_empty_map", empty_map)
     monkeypatch.setattr(strips, "STRIP_BYTES", 1)
-    GpenGenerator.from_state_dict(random_state_dict(CONFIG), torch.bfloat16)(random_crops(CONFIG))
+    build_model(random_state_dict(CONFIG), torch.bfloat16)(random_crops(CONFIG))
     encoded = [(256 >> i, torch.float32 if i else torch.bfloat16) for i in range(7)]
     decoded = [*reversed(encoded), (512, torch.bfloat16)]
     assert kept == encoded + [(size, dtype) for size, dtype in decoded if size > 4]
@@ -98,6 +98,6 @@ def test_bfloat16_of_full_width_is_as_exact_as_promised():
     # Were all of it bfloat16, this one of several networks would be off by 2.2e-2.
     state_dict = reference_gpen.random_state_dict(FULL_WIDTH_512)
     crops = random_crops(FULL_WIDTH_512, seed=2)
-    expected = GpenGenerator.from_state_dict(state_dict)(crops)
-    restored = GpenGenerator.from_state_dict(state_dict, torch.bfloat16)(crops)
+    expected = build_model(state_dict)(crops)
+    restored = build_model(state_dict, torch.bfloat16)(crops)
     assert relative_l2(restored, expected) <= MAX_ERROR[torch.bfloat16]

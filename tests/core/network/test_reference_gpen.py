@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from gpen_core.checkpoints.onnx.weights import read_onnx_state_dict
-from gpen_core.network.config import GpenConfig, detect_config, expected_shapes
+from gpen_core.network.config import GpenConfig, expected_shapes
+from gpen_core.network.detect import detect_config
 from support.reference_gpen import ReferenceGpen, random_reference, random_state_dict
 
 # The stored outputs were computed in float32 with sums in another order.

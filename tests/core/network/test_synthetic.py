@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from gpen_core.network.config import GpenConfig, detect_config
-from gpen_core.network.generator import GpenGenerator
+from gpen_core.network.build import build_model
+from gpen_core.network.config import GpenConfig
+from gpen_core.network.detect import detect_config
 from gpen_core.network.synthetic import identity_state_dict, random_state_dict
 
 # As narrow as three channels at full resolution allow.
@@ -16,7 +17,7 @@ NARROW = [
 
 @pytest.mark.parametrize("config", NARROW, ids=lambda config: str(config.size))
 def test_identity_state_dict_makes_the_network_return_its_input(config):
-    network = GpenGenerator.from_state_dict(identity_state_dict(config))
+    network = build_model(identity_state_dict(config))
     generator = torch.Generator().manual_seed(0)
     crops = torch.rand(1, 3, config.size, config.size, generator=generator) * 2.4 - 1.2
     torch.testing.assert_close(network(crops), crops, rtol=0, atol=1e-6)

@@ -4,9 +4,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gpen_core.errors import CheckpointMismatchError, NotGpenError
-from gpen_core.network.config import GpenConfig, detect_config, expected_shapes
+from gpen_core.network.config import SUPPORTED_SIZES, GpenConfig, expected_shapes
+from gpen_core.network.detect import detect_config
 
-PUBLISHED = [GpenConfig(256, 1, 0.5), *(GpenConfig(size) for size in (512, 1024, 2048))]
+PUBLISHED = [GpenConfig.published(size) for size in SUPPORTED_SIZES]
 
 
 def empty_state_dict(config: GpenConfig) -> dict[str, torch.Tensor]:
