@@ -29,8 +29,7 @@ from facexlib.utils import face_restoration_helper
 from torch import Tensor, nn
 
 import gpen_core
-from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import random_state_dict
+from gpen_core import GpenConfig, random_state_dict
 
 N_FRAMES = 96
 CLIP_SIZE_PX = 512

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import gpen_core
-from gpen_core.geometry.alignment import template_landmarks
-from gpen_core.network.config import GpenConfig
+from gpen_core import GpenConfig, template_landmarks
 
 IMAGE_PX = 1024
 TILT = torch.tensor([[0.996, -0.087], [0.087, 0.996]], dtype=torch.float64)  # 5 degrees

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 import gpen_core
-from gpen_core.faces.clip import steady_faces
-from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import identity_state_dict
+from gpen_core import GpenConfig, identity_state_dict, steady_faces
 
 N_FRAMES = 48
 PAN_PX = 3.7
@@ -67,7 +65,7 @@ def memory_over_frames(n_frames: int) -> None:
     network = gpen_core.build_model(state_dict)
     astronaut = torch.from_numpy(np.array(skimage.data.astronaut())).permute(2, 0, 1) / 255
     template = gpen_core.Template.FFHQ
-    from gpen_core.geometry.alignment import template_landmarks
+    from gpen_core import template_landmarks
 
     landmarks = template_landmarks(template, 180).float() + torch.tensor([140.0, 25.0])
     print(f"{'frames':<12}{'peak MB':>9}{'s':>7}   in chunks of {CHUNK}")

@@ -21,8 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 import gpen_core
-from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import random_state_dict
+from gpen_core import GpenConfig, random_state_dict
 from support.onnx_export import export_onnx
 from support.reference_gpen import ReferenceGpen
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from gpen_core.network.config import GpenConfig, expected_shapes
+from gpen_core import GpenConfig
+from gpen_core.network.config import expected_shapes
 
 
 def arithmetic_flop(config: GpenConfig) -> int:

@@ -28,13 +28,19 @@ from swaps import swap_tables
 from torch import Tensor
 
 import gpen_core
-from gpen_core.blending.face_mask import box_masks
-from gpen_core.comparison import compare_images
-from gpen_core.faces.settings import Scales, SearchSettings
-from gpen_core.geometry.alignment import Template, align_faces, invert_affine, template_landmarks
+from gpen_core import (
+    GpenConfig,
+    Scales,
+    SearchSettings,
+    Template,
+    align_faces,
+    box_masks,
+    compare_images,
+    identity_state_dict,
+    template_landmarks,
+)
+from gpen_core.geometry.alignment import invert_affine
 from gpen_core.geometry.warping import footprint, pixel_centres
-from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import identity_state_dict
 
 NARROW = {256: (1, 0.0625), 512: (2, 0.0625), 1024: (2, 0.125), 2048: (2, 0.1875)}
 CHIRP_SIZE_PX = 2048

@@ -29,11 +29,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 import around_device
 from traffic import bytes_moved, copy_bandwidth
 
+from gpen_core import SUPPORTED_SIZES, GpenConfig, build_model, random_state_dict
 from gpen_core.network import acceleration
 from gpen_core.network.acceleration import EAGER_VARIABLE
-from gpen_core.network.build import build_model
-from gpen_core.network.config import SUPPORTED_SIZES, GpenConfig
-from gpen_core.network.synthetic import random_state_dict
 from support.reference_gpen import ReferenceGpen
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -21,9 +21,8 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
+from gpen_core import SUPPORTED_SIZES, GpenConfig, build_model
 from gpen_core.network import layers, synthetic
-from gpen_core.network.build import build_model
-from gpen_core.network.config import SUPPORTED_SIZES, GpenConfig
 from gpen_core.network.fused import forward, twins
 from support import reference_gpen
 from support.metrics import relative_l2

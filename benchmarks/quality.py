@@ -29,12 +29,15 @@ from torch import Tensor
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import gpen_core
-from gpen_core.bundled import BUNDLED_RESTORER
-from gpen_core.checkpoints.registry import GPEN_MODELS
-from gpen_core.checkpoints.restorers import CHECKPOINT_FOLDERS
+from gpen_core import (
+    BUNDLED_RESTORER,
+    CHECKPOINT_FOLDERS,
+    DEGRADE_PRESETS,
+    GPEN_MODELS,
+    degrade,
+    resize,
+)
 from gpen_core.commands.devices import AUTO, DEVICES, choose_device
-from gpen_core.degradation import DEGRADE_PRESETS, degrade
-from gpen_core.geometry.resizing import resize
 from sheet import draw_sheet, markdown_table
 from training import evaluation
 from training.dataset import align_photos, hold_out, largest_face, list_photos, read_photo

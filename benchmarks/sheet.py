@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from gpen_core.geometry.resizing import resize
+from gpen_core import resize
 
 GAP_PX = 6
 TEXT_PX = 15

@@ -42,7 +42,7 @@ from contenders import (
 )
 from costs import arithmetic_flop, traffic_bytes
 
-from gpen_core.network.config import GpenConfig
+from gpen_core import GpenConfig
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ from torch import Tensor
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 import gpen_core
-from gpen_core.comparison import compare_images
-from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import identity_state_dict
-from gpen_core.swaps.blend import SwapResult, blend_swap
-from gpen_core.swaps.settings import SwapSettings
+from gpen_core import (
+    GpenConfig,
+    SwapResult,
+    SwapSettings,
+    blend_swap,
+    compare_images,
+    identity_state_dict,
+)
 from support.geometric_swap import swap_face
 
 CASTS = {"warm": (1.1, 1.0, 0.8), "cold": (0.85, 1.0, 1.15), "dark": (0.7, 0.7, 0.7)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gpen_core.network.config import GpenConfig
+from gpen_core import GpenConfig
 
 
 def bytes_moved(config: GpenConfig, itemsize: int, n_faces: int) -> int:

@@ -12,10 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import gpen_core
-from gpen_core.blending.face_mask import box_masks
-from gpen_core.comparison import compare_images, flicker, seam
-from gpen_core.degradation import DegradeSettings, degrade
-from gpen_core.faces.clip import steady_faces
+from gpen_core import (
+    DegradeSettings,
+    box_masks,
+    compare_images,
+    degrade,
+    flicker,
+    seam,
+    steady_faces,
+)
 from training.dataset import largest_face
 from training.evaluation import Figures, mean_figures
 

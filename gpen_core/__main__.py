@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from . import GpenError
 from .commands import bench, compare, convert, degrade, download, info, restore, train
-from .errors import GpenError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,12 +11,17 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core import Faces
-from ..gpen_core.faces.clip import steady_faces
-from ..gpen_core.faces.parsing import PARSER_NAMES
-from ..gpen_core.swaps.blend import SwapResult, blend_swap
-from ..gpen_core.swaps.frames import fill_in_dropped, is_withheld, match_frames
-from ..gpen_core.swaps.settings import SwapSettings
+from ..gpen_core import (
+    PARSER_NAMES,
+    Faces,
+    SwapResult,
+    SwapSettings,
+    blend_swap,
+    fill_in_dropped,
+    is_withheld,
+    match_frames,
+    steady_faces,
+)
 from .host import (
     faces_at_once,
     fit_masks,

@@ -7,14 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core.blending.canvas import (
-    MAX_SCALE,
-    CanvasSettings,
-    CanvasSize,
-    enlarge,
-    enlarged_size,
-)
-from ..gpen_core.geometry.resizing import resize
+from ..gpen_core import MAX_SCALE, CanvasSettings, CanvasSize, enlarge, enlarged_size, resize
 from .host import to_channels_last
 
 _DEFAULTS = CanvasSettings()

@@ -8,12 +8,15 @@ import comfy.model_management as mm
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core import Faces
-from ..gpen_core.blending.face_mask import box_masks
-from ..gpen_core.comparison import compare_images, describe_comparison
-from ..gpen_core.errors import TensorSpecError
-from ..gpen_core.geometry.resizing import resize
-from ..gpen_core.monitor import Monitor
+from ..gpen_core import (
+    Faces,
+    Monitor,
+    TensorSpecError,
+    box_masks,
+    compare_images,
+    describe_comparison,
+    resize,
+)
 from .host import AUTO, fit_masks, to_channels_first
 from .models import load_detector_on_device
 from .preview import before_after_ui

@@ -9,8 +9,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core import BlendSettings, Faces, crop_faces, paste_faces, restore_crops
-from ..gpen_core.geometry.resizing import resize
+from ..gpen_core import BlendSettings, Faces, crop_faces, paste_faces, resize, restore_crops
 from .host import (
     faces_at_once,
     fit_masks,

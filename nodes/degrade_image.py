@@ -5,14 +5,14 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core.degradation import (
+from ..gpen_core import (
     DEGRADE_PRESETS,
     DegradeSettings,
+    DegradeSettingsError,
     degrade,
     draw_steps,
     find_preset,
 )
-from ..gpen_core.errors import DegradeSettingsError
 from .host import (
     show_text_in_running_node,
     to_channels_first,

@@ -7,8 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core.faces.annotation import draw_faces
-from ..gpen_core.faces.selection import FaceOrder, select_faces
+from ..gpen_core import FaceOrder, draw_faces, select_faces
 from .host import to_channels_first, to_channels_last
 from .preview import detected_faces_ui
 from .report import count_text

@@ -6,16 +6,19 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core import Faces, MaskShape, crop_faces
-from ..gpen_core.blending.face_mask import face_masks, region_mask
-from ..gpen_core.blending.masks import intersect
-from ..gpen_core.faces.parsing import (
+from ..gpen_core import (
     FACE_REGIONS,
     PARSER_NAMES,
     PARSING_SIZE,
     REGIONS,
     FaceRegion,
+    Faces,
+    MaskShape,
+    crop_faces,
+    face_masks,
+    intersect,
     parse_faces,
+    region_mask,
 )
 from .host import fit_masks, to_channels_first
 from .models import load_parser_on_device

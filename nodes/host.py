@@ -12,8 +12,7 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor, nn
 
-from ..gpen_core import GpenGenerator
-from ..gpen_core.errors import TensorSpecError
+from ..gpen_core import GpenGenerator, TensorSpecError
 from .types import HostedModel
 
 AUTO = "auto"

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ..gpen_core.checkpoints.checkpoint import CHECKPOINT_SUFFIXES
-from ..gpen_core.checkpoints.restorers import CHECKPOINT_FOLDERS
+from ..gpen_core import CHECKPOINT_FOLDERS, CHECKPOINT_SUFFIXES
 
 DETECTION_FOLDERS = ("facedetection",)
 MODEL_FOLDERS = (*CHECKPOINT_FOLDERS, *DETECTION_FOLDERS)

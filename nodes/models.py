@@ -15,26 +15,30 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ..gpen_core import FaceDetector, load_detector, load_model
-from ..gpen_core.bundled import BUNDLED_DETECTOR, BUNDLED_RESTORER
-from ..gpen_core.checkpoints.registry import (
+from ..gpen_core import (
     BEST_DETECTOR,
+    BUNDLED_DETECTOR,
+    BUNDLED_NAME,
+    BUNDLED_RESTORER,
+    CHECKPOINT_FOLDERS,
     DETECTOR_MODELS,
     GPEN_MODELS,
+    MIRROR_VARIABLE,
     PARSER_MODELS,
+    CheckpointError,
+    CheckpointNotFoundError,
+    FaceDetector,
+    FaceParser,
     KnownModel,
-    find_known,
-)
-from ..gpen_core.checkpoints.restorers import (
-    BUNDLED_NAME,
-    CHECKPOINT_FOLDERS,
     LoadedRestorer,
+    download,
+    find_known,
+    load_detector,
     load_largest,
+    load_model,
+    load_parser,
     rank_restorers,
 )
-from ..gpen_core.downloads.download import MIRROR_VARIABLE, download
-from ..gpen_core.errors import CheckpointError, CheckpointNotFoundError
-from ..gpen_core.faces.parsing import FaceParser, load_parser
 from .host import (
     AUTO,
     choose_dtype,

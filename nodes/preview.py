@@ -18,9 +18,7 @@ import folder_paths
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..gpen_core import Faces
-from ..gpen_core.faces.faces import long_sides
-from ..gpen_core.faces.selection import FaceOrder, number_faces
+from ..gpen_core import FaceOrder, Faces, long_sides, number_faces
 
 _MAX_FRAMES = 16
 _MAX_PIXELS = 32e6

@@ -14,7 +14,7 @@ from comfy.cli_args import LatentPreviewMethod, args
 from PIL import Image
 from torch import Tensor
 
-from ..gpen_core.monitor import Monitor
+from ..gpen_core import Monitor
 
 _LEAST_SECONDS_BETWEEN_PREVIEWS = 0.2
 

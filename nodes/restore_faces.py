@@ -8,9 +8,14 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core import BlendSettings, Faces, restore_faces
-from ..gpen_core.blending.canvas import CanvasSettings, canvas_scale
-from ..gpen_core.faces.clip import steady_faces
+from ..gpen_core import (
+    BlendSettings,
+    CanvasSettings,
+    Faces,
+    canvas_scale,
+    restore_faces,
+    steady_faces,
+)
 from .canvas import canvas_inputs, make_canvas
 from .host import (
     faces_at_once,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..gpen_core import Faces
-from ..gpen_core.faces.selection import FaceOrder, select_faces
+from ..gpen_core import FaceOrder, Faces, select_faces
 from .preview import selected_faces_ui
 from .schema import node_schema
 from .types import GpenFacesSocket

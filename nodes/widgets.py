@@ -9,12 +9,20 @@ from typing import Any, TypeVar
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core import BlendSettings, Faces, FineGrain, MaskShape, Template
-from ..gpen_core.blending.canvas import CanvasSettings
-from ..gpen_core.checkpoints.registry import DETECTOR_MODELS
-from ..gpen_core.faces.search import search_faces
-from ..gpen_core.faces.settings import Rotations, Scales, SearchSettings
-from ..gpen_core.swaps.settings import SwapSettings
+from ..gpen_core import (
+    DETECTOR_MODELS,
+    BlendSettings,
+    CanvasSettings,
+    Faces,
+    FineGrain,
+    MaskShape,
+    Rotations,
+    Scales,
+    SearchSettings,
+    SwapSettings,
+    Template,
+    search_faces,
+)
 from .host import AUTO
 from .models import load_detector_on_device
 from .progress import node_monitor

@@ -15,8 +15,7 @@ from sample import damage, sample_photo, to_images
 
 sys.path.append(str(REPOSITORY))  # appended, so that the pack's nodes/ shadows nothing
 
-from gpen_core import detect_faces, load_detector, load_model, restore_faces
-from gpen_core.bundled import BUNDLED_RESTORER
+from gpen_core import BUNDLED_RESTORER, detect_faces, load_detector, load_model, restore_faces
 
 FOLDER = REPOSITORY / "docs" / "images"
 ICON_SIZE = 400  # at most, in the Comfy Registry

@@ -29,10 +29,15 @@ from sample import damage, sample_photo, to_images
 
 sys.path.append(str(REPOSITORY))  # appended, so that the pack's nodes/ shadows nothing
 
-from gpen_core import Faces, detect_faces, load_detector
-from gpen_core.blending.face_mask import box_masks
-from gpen_core.comparison import Similarity, compare_images
-from gpen_core.errors import GpenError
+from gpen_core import (
+    Faces,
+    GpenError,
+    Similarity,
+    box_masks,
+    compare_images,
+    detect_faces,
+    load_detector,
+)
 
 WORKFLOW = REPOSITORY / "workflows" / "restore_faces.json"
 OUTPUT_FOLDER = REPOSITORY / "demo"

@@ -10,10 +10,14 @@ from environment import BUNDLED_HOST, REPOSITORY, WORK_FOLDER, host_folder
 
 sys.path.append(str(REPOSITORY))  # appended, so that the pack's nodes/ shadows nothing
 
-from gpen_core.checkpoints.registry import GPEN_MODELS
-from gpen_core.checkpoints.restorers import BUNDLED_NAME, CHECKPOINT_FOLDERS
-from gpen_core.downloads.download import MIRROR_VARIABLE, download
-from gpen_core.errors import CheckpointNotFoundError
+from gpen_core import (
+    BUNDLED_NAME,
+    CHECKPOINT_FOLDERS,
+    GPEN_MODELS,
+    MIRROR_VARIABLE,
+    CheckpointNotFoundError,
+    download,
+)
 
 DOWNLOAD_FOLDER = WORK_FOLDER / "models"
 """A models folder of our own, so that downloads change nobody else's."""

@@ -11,7 +11,7 @@ from environment import REPOSITORY
 
 sys.path.append(str(REPOSITORY))  # appended, so that the pack's nodes/ shadows nothing
 
-from gpen_core.degradation import degrade, find_preset
+from gpen_core import degrade, find_preset
 
 DAMAGE = "webcam"
 DAMAGE_SEED = 2

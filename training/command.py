@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from gpen_core import GpenConfig
-from gpen_core.errors import GpenError
+from gpen_core import GpenConfig, GpenError
 
 from .run import Plan, train
 from .trainer import Recipe

@@ -6,11 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpen_core.degradation import DEGRADE_PRESETS, DegradeSettings, degrade
-from gpen_core.degradation.blur import BlurKind, BlurSettings
-from gpen_core.degradation.jpeg import JpegSettings
-from gpen_core.degradation.noise import NoiseSettings
-from gpen_core.degradation.resize import Interpolation, ResizeBackSettings, ResizeSettings
+from gpen_core import (
+    DEGRADE_PRESETS,
+    BlurKind,
+    BlurSettings,
+    DegradeSettings,
+    Interpolation,
+    JpegSettings,
+    NoiseSettings,
+    ResizeBackSettings,
+    ResizeSettings,
+    degrade,
+)
 
 SMALL_FACE = DegradeSettings(
     blur=BlurSettings(

@@ -13,12 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import gpen_core
-from gpen_core.errors import MediaError
-from gpen_core.faces.faces import long_sides
-from gpen_core.faces.settings import Rotations, SearchSettings
-from gpen_core.geometry.alignment import Template, align_faces
-from gpen_core.geometry.warping import crop_image
-from gpen_core.media.pictures import PICTURE_SUFFIXES, read_picture
+from gpen_core import (
+    PICTURE_SUFFIXES,
+    MediaError,
+    Rotations,
+    SearchSettings,
+    Template,
+    align_faces,
+    crop_image,
+    long_sides,
+    read_picture,
+)
 
 MARGIN = 1 / 8
 """Seen around the crop on each side, as a fraction of it, so that views may turn and shift."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpen_core.errors import GpenError
+from gpen_core import GpenError
 
 
 class TrainingError(GpenError, ValueError):

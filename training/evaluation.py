@@ -28,8 +28,7 @@ import torch
 from torch import Tensor
 
 import gpen_core
-from gpen_core.comparison import Comparison, Similarity, compare_images
-from gpen_core.geometry.resizing import resize
+from gpen_core import Comparison, Similarity, compare_images, resize
 
 SIZE_PX = 256
 SIDE_PX = (64, 128)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpen_core.geometry.alignment import Template, template_landmarks
+from gpen_core import Template, template_landmarks
 
 PYRAMID_LEVELS = 4
 FEATURE_EMPHASIS = 3.0

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gpen_core import GpenConfig
 from gpen_core.network.config import (
     ACTIVATION_GAIN,
     DEMODULATION_EPSILON,
     FIR_TAPS,
     LEAKY_SLOPE,
     STYLE_LEARNING_RATE,
-    GpenConfig,
 )
 
 Weights = Mapping[str, Tensor]

@@ -21,8 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 import gpen_core
-from gpen_core.checkpoints.checkpoint import NOTICE_KEY
-from gpen_core.geometry.resizing import resize
+from gpen_core import NOTICE_KEY, resize
 
 from .damage import damage
 from .dataset import MARGIN, OVERSAMPLING, hold_out, list_photos, load_faces

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
+from gpen_core import GpenConfig
 from gpen_core.network.config import (
     ACTIVATION_GAIN,
     LEAKY_SLOPE,
     STYLE_LEARNING_RATE,
-    GpenConfig,
     expected_shapes,
     published_fir_kernel,
 )

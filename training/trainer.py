@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpen_core.network.config import GpenConfig
+from gpen_core import GpenConfig
 
 from .dataset import random_views
 from .discriminator import PatchDiscriminator, augment

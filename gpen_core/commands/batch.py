@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..errors import GpenError
-from ..media.jobs import Job, Plan, plan_jobs
+from .. import GpenError, Job, Plan, plan_jobs
 from .progress import Progress
 
 SOME_FAILED, NOT_STARTED, INTERRUPTED = 1, 2, 130

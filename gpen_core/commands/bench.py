@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
-from ..checkpoints.checkpoint import load_model
-from ..network.build import build_model
-from ..network.config import SUPPORTED_SIZES, GpenConfig
-from ..network.generator import GpenGenerator
-from ..network.synthetic import random_state_dict
+from .. import (
+    SUPPORTED_SIZES,
+    GpenConfig,
+    GpenGenerator,
+    build_model,
+    load_model,
+    random_state_dict,
+)
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 

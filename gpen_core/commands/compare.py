@@ -9,11 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..blending.face_mask import box_masks
-from ..comparison import Similarity, compare_images, describe_comparison
-from ..faces.detection import detect_faces, load_detector
-from ..geometry.resizing import resize
-from ..media.pictures import read_picture
+from .. import (
+    Similarity,
+    box_masks,
+    compare_images,
+    describe_comparison,
+    detect_faces,
+    load_detector,
+    read_picture,
+    resize,
+)
 from .devices import AUTO, choose_device
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.checkpoint import convert_checkpoint
+from .. import convert_checkpoint
 
 
 def add_to(commands: Any) -> None:

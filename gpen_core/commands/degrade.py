@@ -8,10 +8,16 @@ import textwrap
 from functools import partial
 from typing import Any
 
-from ..degradation import DEGRADE_PRESETS, DegradeSettings, find_preset
-from ..degradation.settings import setting_paths
-from ..errors import GpenError, MediaError
-from ..media import Job, degrade_picture
+from .. import (
+    DEGRADE_PRESETS,
+    DegradeSettings,
+    GpenError,
+    Job,
+    MediaError,
+    degrade_picture,
+    find_preset,
+    setting_paths,
+)
 from .argument_types import share, whole
 from .batch import NOT_STARTED, Report, add_batch_arguments, plan_batch, run_batch
 from .progress import Progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..network.generator import GpenGenerator
+from .. import GpenGenerator
 
 AUTO = "auto"
 DEVICES = ("cpu", "cuda", "mps")

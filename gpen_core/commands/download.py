@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.registry import KNOWN_MODELS, find_known
-from ..downloads.download import MIRROR_VARIABLE, download, target_path
-from ..errors import UnreachableError
+from .. import KNOWN_MODELS, MIRROR_VARIABLE, UnreachableError, download, find_known, target_path
 
 UNKNOWN_NAME = 2
 UNREACHABLE = 3

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..bundled import BUNDLED_RESTORER
-from ..checkpoints.checkpoint import read_checkpoint, read_notice
-from ..checkpoints.registry import GPEN_MODELS, file_sha256
+from .. import BUNDLED_RESTORER, GPEN_MODELS, file_sha256, read_notice
+from ..checkpoints.checkpoint import read_checkpoint
 from .restore_arguments import BUNDLED
 
 

@@ -10,13 +10,20 @@ from typing import Any
 
 import torch
 
-from ..bundled import BUNDLED_RESTORER
-from ..checkpoints.checkpoint import load_model
-from ..checkpoints.restorers import LoadedRestorer, load_largest
-from ..errors import GpenError
-from ..faces.detection import load_detector
-from ..faces.selection import parse_indices
-from ..media import Job, Restorer, VideoEncoding, restore_picture, restore_video
+from .. import (
+    BUNDLED_RESTORER,
+    GpenError,
+    Job,
+    LoadedRestorer,
+    Restorer,
+    VideoEncoding,
+    load_detector,
+    load_largest,
+    load_model,
+    parse_indices,
+    restore_picture,
+    restore_video,
+)
 from .batch import INTERRUPTED, NOT_STARTED, Report, plan_batch, run_batch
 from .devices import AUTO, choose_batch, choose_device, choose_dtype
 from .progress import Progress

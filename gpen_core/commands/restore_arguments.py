@@ -9,15 +9,19 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..blending.canvas import CanvasSettings
-from ..blending.settings import BlendSettings
-from ..bundled import BUNDLED_RESTORER
-from ..checkpoints.registry import BEST_DETECTOR, DETECTOR_MODELS
-from ..checkpoints.restorers import CHECKPOINT_FOLDERS
-from ..errors import CheckpointNotFoundError
-from ..faces.selection import FaceOrder
-from ..faces.settings import SearchSettings
-from ..media import VideoCodec, VideoEncoding
+from .. import (
+    BEST_DETECTOR,
+    BUNDLED_RESTORER,
+    CHECKPOINT_FOLDERS,
+    DETECTOR_MODELS,
+    BlendSettings,
+    CanvasSettings,
+    CheckpointNotFoundError,
+    FaceOrder,
+    SearchSettings,
+    VideoCodec,
+    VideoEncoding,
+)
 from .argument_types import share, whole
 from .batch import add_batch_arguments
 from .devices import AUTO, DEVICES, DTYPES

@@ -10,6 +10,7 @@ import pytest
 import gpen_core
 
 PACKAGE = Path(gpen_core.__file__).parent
+REPOSITORY = PACKAGE.parent
 FLOORS = (
     {"errors", "monitor"},
     {"bundled", "images"},
@@ -25,6 +26,17 @@ FLOORS = (
     {"__main__"},
 )
 """The rooms, lowest first: each may import from lower floors, and from itself."""
+
+DEEP_IMPORTS = {
+    ("training/network.py", "network"): "states the published network once more, to be trained",
+    ("training/start.py", "network"): "draws weights of the published names and shapes",
+    ("benchmarks/costs.py", "network"): "counts the arithmetic of each layer",
+    ("benchmarks/gpu.py", "network"): "switches kernels on and off",
+    ("benchmarks/half_precision.py", "network"): "looks at the values between the layers",
+    ("benchmarks/fidelity.py", "geometry"): "measures the resampling by itself",
+    ("benchmarks/quality.py", "commands"): "chooses the device as the command line does",
+}
+"""What reaches past the exports into a room, and why."""
 
 
 class Arrow(NamedTuple):
@@ -64,7 +76,7 @@ def draw_arrows():
         package = source if path.name == "__init__.py" else source.rpartition(".")[0]
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             for target, name in imported(node, package):
-                place = f"{path.relative_to(PACKAGE.parent)}:{node.lineno}"
+                place = f"{path.relative_to(REPOSITORY)}:{node.lineno}"
                 yield Arrow(source, target, name, place)
 
 
@@ -104,6 +116,24 @@ def test_no_modules_import_each_other_in_a_circle():
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_what_stands_on_the_core_imports_only_what_it_exports():
+    found = {
+        (user, room(target))
+        for user, package, path in users()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for target, _ in imported(node, package)
+        if target.startswith("gpen_core.") and not target.startswith(package)
+    }
+    assert found == set(DEEP_IMPORTS)
+
+
+def users():
+    """Name, package and path of each file that uses the core."""
+    for folder in ("nodes", "gpen_core/commands", "training", "tools", "benchmarks"):
+        for path in sorted((REPOSITORY / folder).rglob("*.py")):
+            yield f"{folder}/{path.name}", folder.replace("/", "."), path
 
 
 def test_the_core_knows_nothing_of_comfyui():

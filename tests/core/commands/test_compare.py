@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from gpen_core.__main__ import main
-from gpen_core.comparison import Comparison, Similarity, describe
+from gpen_core.comparison import Comparison, Similarity, describe_comparison
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_compare_a_file_that_is_no_picture_is_an_error_on_stderr(pictures, tmp_p
 
 def test_describe_names_every_measure():
     similarity = Similarity(30.0, 0.9, 0.95, 0.5, 2.5)
-    text = describe(Comparison(similarity, None, 1.26), has_region=False)
+    text = describe_comparison(Comparison(similarity, None, 1.26), has_region=False)
     assert text == (
         "Whole image: PSNR 30.00 dB, SSIM 0.9000, MS-SSIM 0.9500, sharpness 0.50, colour error "
         "2.50. Landmarks are off by 1.3 % of the distance of the eyes."
@@ -75,7 +75,7 @@ def test_describe_names_every_measure():
 
 def test_describe_says_of_equal_images_nothing_else():
     equal = Similarity(math.inf, 1.0, 1.0, 1.0, 0.0)
-    text = describe(Comparison(equal, None, 0.0), has_region=False)
+    text = describe_comparison(Comparison(equal, None, 0.0), has_region=False)
     assert text == "Whole image: equal to the last bit."
 
 
