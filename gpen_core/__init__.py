@@ -30,6 +30,7 @@ from .checkpoints.checkpoint import (
     convert_checkpoint,
     load_model,
     load_state_dict,
+    read_checkpoint,
     read_notice,
     save_checkpoint,
 )
@@ -325,6 +326,7 @@ __all__ = [
     "plan_jobs",
     "random_state_dict",
     "rank_restorers",
+    "read_checkpoint",
     "read_notice",
     "read_picture",
     "region_mask",

@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .. import BUNDLED_RESTORER, GPEN_MODELS, file_sha256, read_notice
-from ..checkpoints.checkpoint import read_checkpoint
+from .. import BUNDLED_RESTORER, GPEN_MODELS, file_sha256, read_checkpoint, read_notice
 from .restore_arguments import BUNDLED
 
 
