@@ -144,21 +144,22 @@ def _check_shapes(state_dict: Mapping[str, Tensor], config: GpenConfig, name: st
 
 
 _FOREIGN_MARKS = {
-    "GFPGAN": ("stylegan_decoder.", "toRGB.", "conv_body_first."),
-    "CodeFormer": ("quantize.embedding.", "idx_pred_layer."),
-    "RestoreFormer": ("quantize.", "encoder.conv_in."),
-    "RetinaFace": ("ClassHead.", "BboxHead."),
-    "ParseNet": ("out_mask_conv.",),
-    "BiSeNet": ("cp.resnet.",),
-    "ESRGAN": ("RRDB_trunk.", "body.0.rdb1.", "model.1.sub."),
-    "Stable Diffusion": ("model.diffusion_model.", "first_stage_model."),
+    "a GFPGAN model": ("stylegan_decoder.", "toRGB.", "conv_body_first."),
+    "a CodeFormer model": ("quantize.embedding.", "idx_pred_layer."),
+    "a RestoreFormer model": ("quantize.", "encoder.conv_in."),
+    "a RetinaFace model": ("ClassHead.", "BboxHead."),
+    "a ParseNet model": ("out_mask_conv.",),
+    "a BiSeNet model": ("cp.resnet.",),
+    "an ESRGAN model": ("RRDB_trunk.", "body.0.rdb1.", "model.1.sub."),
+    "a Stable Diffusion model": ("model.diffusion_model.", "first_stage_model."),
+    "a discriminator, which judges faces while a GPEN is trained": ("final_conv.0.",),
 }
 
 
 def _describe_foreign(state_dict: Mapping[str, Tensor]) -> str:
     for model, marks in _FOREIGN_MARKS.items():
         if any(key.startswith(marks) for key in state_dict):
-            return f"a {model} model"
+            return model
     first = next(iter(state_dict), None)
     return (
         "an empty file" if first is None else f"{len(state_dict)} tensors beginning with {first!r}"

@@ -23,6 +23,7 @@ def export_onnx(
     simplify: bool = False,
     fold_constants: bool = True,
     dynamic_batch: bool = False,
+    weights_as_inputs: bool = False,
 ) -> Path:
     """Trace ``network`` on one (1, 3, size, size) image with the legacy exporter.
 
@@ -30,11 +31,12 @@ def export_onnx(
         network: Module of one image input and one image output.
         path: File to write.
         size: Height and width of the traced image.
-        opset: Version of the operator set, 11 to 17.
+        opset: Version of the operator set, 10 to 17.
         fp16: Store float tensors as float16, with casts at both ends of the graph.
         simplify: Run onnxsim over the result.
         fold_constants: Let the exporter evaluate constant subgraphs.
         dynamic_batch: Leave the batch axis of input and output open.
+        weights_as_inputs: List the weights among the inputs too, as files of IR version 3 do.
     """
     axes = {"input": {0: "batch"}, "output": {0: "batch"}} if dynamic_batch else None
     with warnings.catch_warnings(), torch.no_grad():
@@ -49,6 +51,7 @@ def export_onnx(
             input_names=["input"],
             output_names=["output"],
             dynamic_axes=axes,
+            keep_initializers_as_inputs=weights_as_inputs,
         )
     if simplify or fp16:
         model = onnx.load(path)

@@ -12,6 +12,7 @@ import mmap
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import torch
@@ -104,7 +105,7 @@ class OnnxNode:
     outputs: tuple[str, ...]
     attributes: dict[str, Attribute]
     index: int
-    """Position in the file. Inputs are made at lower positions, so the graph has no cycles."""
+    """Position in the graph. Inputs are made at lower positions, so it has no cycles."""
 
     def integer(self, name: str, default: int) -> int:
         """An attribute that is one integer, or the default."""
@@ -358,13 +359,28 @@ def _parse_value_info(data: memoryview) -> tuple[str, tuple[int, ...]]:
 
 
 def _link(graph: OnnxGraph) -> None:
-    """Fill ``producers``, and make sure that each value is made once, and before it is used."""
+    """Put the nodes in order, and fill ``producers``; each value must be made once."""
     if not graph.nodes or not graph.outputs:
         raise WireError("a model with a graph", "none")
-    used: set[str] = set()
+    graph.nodes = _in_order(graph.nodes)
     for node in graph.nodes:
-        used.update(node.inputs)
         for output in filter(None, node.outputs):
-            if output in graph.producers or output in graph.tensors or output in used:
-                raise WireError("values made once, before their use", f"{output!r} otherwise")
+            if output in graph.producers or output in graph.tensors:
+                raise WireError("values made once", f"{output!r} made twice")
             graph.producers[output] = node
+
+
+def _in_order(nodes: list[OnnxNode]) -> list[OnnxNode]:
+    """The nodes such that each value is made before its use, as the standard asks.
+
+    onnxruntime's conversion to float16 appends casts at the end that belong before others.
+    """
+    makers = {output: node.index for node in nodes for output in node.outputs if output}
+    needed = {n.index: {makers[v] for v in n.inputs if v in makers} for n in nodes}
+    if all(max(before, default=-1) < index for index, before in needed.items()):
+        return nodes
+    try:
+        order = list(TopologicalSorter(needed).static_order())
+    except CycleError as error:
+        raise WireError("values made before their use", "a circle of them") from error
+    return [replace(nodes[old], index=new) for new, old in enumerate(order)]

@@ -166,7 +166,7 @@ class Tracer:
                 shift = offset if shift is None else shift + offset
             else:
                 factor = uniform(self.constants.evaluate(constant))
-                if not factor:
+                if factor is None or (factor == 0 and node.op_type == "Div"):
                     break
                 gain = gain * factor if node.op_type == "Mul" else gain / factor
             value = signal

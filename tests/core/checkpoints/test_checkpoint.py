@@ -175,3 +175,10 @@ def test_convert_checkpoint_passes_on_the_notice(tmp_path):
     assert read_notice(target) == "It restores nothing."
     gpen_core.save_checkpoint(state_dict, source)
     assert read_notice(source) == ""
+
+
+def test_a_discriminator_is_called_what_it_is(tmp_path):
+    weights = {"convs.0.0.weight": torch.ones(8, 3, 1, 1), "final_conv.0.weight": torch.ones(8)}
+    torch.save(weights, tmp_path / "GPEN-BFR-512-D.pth")
+    with pytest.raises(NotGpenError, match="got a discriminator, which judges faces"):
+        gpen_core.load_model(tmp_path / "GPEN-BFR-512-D.pth")

@@ -295,18 +295,39 @@ def test_external_data_of_constant_node_is_refused(tmp_path, mark):
 @pytest.mark.parametrize(
     "nodes",
     [
-        [("Add", ["x", "b"], ["a"]), ("Add", ["a", "x"], ["b"])],  # a cycle
-        [("Relu", ["a"], ["y"]), ("Relu", ["x"], ["a"])],  # the wrong order
+        [("Add", ["x", "b"], ["a"]), ("Add", ["a", "x"], ["b"])],
         [("Relu", ["y"], ["y"])],
-        [("Relu", ["x"], ["y"]), ("Abs", ["x"], ["y"])],  # made twice
+    ],
+)
+def test_values_made_from_themselves_are_refused(tmp_path, nodes):
+    model = model_of([helper.make_node(*node) for node in nodes], [])
+    with pytest.raises(CheckpointReadError, match="made before their use, got a circle"):
+        read(model, tmp_path)
+
+
+def test_nodes_are_put_in_order(tmp_path):
+    nodes = [("Relu", ["b"], ["y"]), ("Abs", ["a"], ["b"]), ("Neg", ["x"], ["a"])]
+    graph = read(model_of([helper.make_node(*node) for node in nodes], []), tmp_path)
+    assert [(node.op_type, node.index) for node in graph.nodes] == [
+        ("Neg", 0),
+        ("Abs", 1),
+        ("Relu", 2),
+    ]
+    assert graph.producers["b"] is graph.nodes[1]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [("Relu", ["x"], ["y"]), ("Abs", ["x"], ["y"])],
         [("Relu", ["x"], ["w"])],  # also an initializer
     ],
 )
-def test_values_used_before_or_made_twice_are_refused(tmp_path, nodes):
+def test_values_made_twice_are_refused(tmp_path, nodes):
     model = model_of(
         [helper.make_node(*node) for node in nodes], [small_model().graph.initializer[0]]
     )
-    with pytest.raises(CheckpointReadError, match="made once, before their use"):
+    with pytest.raises(CheckpointReadError, match="values made once"):
         read(model, tmp_path)
 
 
