@@ -89,7 +89,7 @@ def absent_checkpoints() -> dict[str, str]:
 
 
 def _note(model: KnownModel) -> str:
-    if not (model.is_downloadable and downloads_are_allowed()):
+    if not downloads_are_allowed():
         return "not on disk"
     return f"download, {model.n_bytes / 1e6:.0f} MB" if model.n_bytes else "download"
 
@@ -138,15 +138,15 @@ def _obtain(
         return path
     searched = searched_folders(folders)
     is_allowed = downloads_are_allowed()
-    if known is not None and known.is_downloadable and is_allowed and may_download:
+    if known is not None and is_allowed and may_download:
         return _fetch(known, Path(searched[0]))
     remedy = "Put the file back, or choose another"
     if known is not None:
         remedy = f"Get it from {known.url} and put it into {searched[0]}"
-        if known.is_downloadable and not is_allowed:
-            remedy = f"Downloads are off ({DOWNLOAD_VARIABLE}=0). {remedy}"
-        elif known.is_downloadable:
+        if is_allowed:
             remedy = f"Turn on download in Load GPEN Model. Or: {remedy}"
+        else:
+            remedy = f"Downloads are off ({DOWNLOAD_VARIABLE}=0). {remedy}"
     raise CheckpointNotFoundError(
         f"{name}: expected in {' or '.join(searched)}, found in none. {remedy}; "
         "then press R in ComfyUI to refresh the list."

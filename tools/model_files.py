@@ -46,7 +46,7 @@ def ensure_checkpoint(name: str) -> None:
     places = [folder / subfolder for folder in models_folders() for subfolder in CHECKPOINT_FOLDERS]
     if name == BUNDLED_NAME or any((place / name).is_file() for place in places):
         return
-    downloadable = {model.filename: model for model in GPEN_MODELS if model.is_downloadable}
+    downloadable = {model.filename: model for model in GPEN_MODELS}
     if name not in downloadable:
         raise CheckpointNotFoundError(
             f"model: expected a file in {' or '.join(map(str, places)) or DOWNLOAD_FOLDER}, or one "

@@ -12,6 +12,7 @@ _REACTOR = (
 )
 _FACEFUSION = "https://huggingface.co/facefusion/models-3.0.0/resolve/main/"
 _VISOMASTER = "https://github.com/visomaster/visomaster-assets/releases/download/v0.1.0/"
+_FACE_UPSCALERS = "https://huggingface.co/netrunner-exe/Face-Upscalers-onnx/resolve/main/"
 _FACEXLIB = "https://github.com/xinntao/facexlib/releases/download/"
 _MODELSCOPE = (
     "https://modelscope.cn/models/iic/cv_gpen_image-portrait-enhancement-hires/resolve/master/"
@@ -31,11 +32,13 @@ class KnownModel:
     """Lower-case hexadecimal; None where nobody published it."""
     n_bytes: int | None = None
     license: str = GPEN_LICENSE
+    also: tuple[str, ...] = ()
+    """SHA-256 of other files that were published under this name."""
 
     @property
-    def is_downloadable(self) -> bool:
-        """The address is that of the file; otherwise of a page that leads to it."""
-        return self.url.endswith("/" + self.filename)
+    def hashes(self) -> tuple[str, ...]:
+        """All that a file of this name may have."""
+        return self.also if self.sha256 is None else (self.sha256, *self.also)
 
 
 GPEN_MODELS = (
@@ -54,12 +57,19 @@ GPEN_MODELS = (
         _REACTOR + "GPEN-BFR-512.onnx",
         "bf80acb8e91ba8852e3f012505be2c3b6cd6b3eed5ec605e3db87863c4e74d4e",
         284244491,
+        # Of VisoMaster's release v0.1.0, 284,250,449 bytes.
+        also=("0960f836488735444d508b588e44fb5dfd19c68fde9163ad7878aa24d1d5115e",),
     ),
     KnownModel(
         "GPEN-BFR-256.onnx",
         _VISOMASTER + "GPEN-BFR-256.onnx",
         "aa5bd3ab238640a378c59e4a560f7a7150627944cf2129e6311ae4720e833271",
         75715262,
+    ),
+    KnownModel(
+        "GPEN-BFR-256.fp16.onnx",
+        _FACE_UPSCALERS + "GPEN-BFR-256.fp16.onnx",
+        "30cdded7d14c4dff777856e3a32251849e2e46efeee2650ced2ef5b7d8116a2a",
     ),
     KnownModel(
         "gpen_bfr_2048.onnx",
@@ -89,7 +99,7 @@ GPEN_MODELS = (
     KnownModel("pytorch_model.pt", _MODELSCOPE + "pytorch_model.pt"),
     KnownModel(
         "GPEN-BFR-512.pth",
-        "https://github.com/yangxy/GPEN",
+        "https://huggingface.co/akhaliq/GPEN-BFR-512/resolve/main/GPEN-BFR-512.pth",
         "f1002c41add95b0decad69604d80455576f7187dd99ca16bd611bcfd44c10b51",
         284085738,
     ),
@@ -103,7 +113,7 @@ DETECTOR_MODELS = {
         "detection_Resnet50_Final.pth",
         _FACEXLIB + "v0.1.0/detection_Resnet50_Final.pth",
         "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",
-        109497761,
+        109497761,  # RetinaFace-R50.pth of the authors of GPEN is the same file
         FACEXLIB_LICENSE,
     ),
     "retinaface_mobile0.25": KnownModel(

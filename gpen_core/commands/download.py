@@ -78,7 +78,7 @@ def _print_list() -> None:
     for model in KNOWN_MODELS:
         size = f"{model.n_bytes / 1e6:.0f} MB" if model.n_bytes else "?"
         print(f"{model.filename:<34} {size:>6}  {model.license}")
-        print(f"    {model.url}" + ("" if model.is_downloadable else " (by hand)"))
+        print(f"    {model.url}")
         print(f"    SHA-256 {model.sha256 or 'not published'}")
 
 

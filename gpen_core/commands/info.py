@@ -48,7 +48,7 @@ def _describe(file: Path) -> dict[str, object]:
         ),
         "sha256": file_sha256(file),
     }
-    known = next((model for model in GPEN_MODELS if model.sha256 == found["sha256"]), None)
+    known = next((model for model in GPEN_MODELS if found["sha256"] in model.hashes), None)
     found["published_as"] = known.filename if known else None
     notice = read_notice(file)
     if notice:

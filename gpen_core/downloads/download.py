@@ -113,16 +113,11 @@ def download(
 
     Raises:
         UnreachableError: There is no network, or the server does not answer.
-        DownloadError: There is only a page to get it from, the server refuses, the file is not the
-            published one and was removed, or the disk is full or cannot be written.
+        DownloadError: The server refuses, the file is not the published one and was removed, or the
+            disk is full or cannot be written.
     """
     folder = Path(folder).absolute()  # for messages, and if the current folder changes
     target = target_path(model.filename, folder)
-    if not model.is_downloadable:
-        raise DownloadError(
-            f"{model.filename}: expected the address of a file, got that of a page. Get the file "
-            f"with a browser from {model.url} and put it into {folder}."
-        )
     url = source_url(model, mirror)
     transfer = _Transfer(model, target, url, bool(mirror), on_progress, check_interrupt)
     try:

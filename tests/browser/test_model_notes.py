@@ -58,7 +58,7 @@ def test_the_menu_marks_what_is_absent_and_the_value_is_the_plain_name(page, req
     assert shown[2] == "gpen_bfr_512.onnx"
     assert shown[3] == "GPEN-BFR-2048.onnx (download)"
     assert "GPEN-BFR-512.onnx (download, 284 MB)" in shown
-    assert shown[-1] == "GPEN-BFR-512.pth (not on disk)"
+    assert shown[-1] == "GPEN-BFR-512.pth (download, 284 MB)"
     assert len(shown) == 2 + len(GPEN_MODELS)
     entries.filter(has_text="GPEN-BFR-512.onnx").click()
     page.wait_for_function(f"() => ({VALUE})() === 'GPEN-BFR-512.onnx'")

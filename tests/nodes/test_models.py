@@ -90,14 +90,6 @@ def test_a_missing_file_says_what_to_do_where_the_widget_is_off(folders, models,
         models.checkpoint_path("GPEN-BFR-512.onnx", may_download=False)
 
 
-def test_a_file_that_only_a_page_leads_to_is_named_with_the_page(folders, models, monkeypatch):
-    monkeypatch.delenv("GPEN_DOWNLOAD")
-    page = "Get it from https://github.com/yangxy/GPEN and put it into"
-    with pytest.raises(FileNotFoundError, match=page) as raised:
-        models.checkpoint_path("GPEN-BFR-512.pth", may_download=True)
-    assert "download" not in str(raised.value)
-
-
 def test_a_broken_file_says_where_it_lies_and_where_to_get_it(folders, models, tmp_path):
     path = tmp_path / "facedetection" / "detection_Resnet50_Final.pth"
     path.parent.mkdir()
@@ -117,7 +109,6 @@ def test_names_stay_the_same_when_a_file_arrives_and_only_the_note_goes(
     assert before[2:] == [model.filename for model in GPEN_MODELS] == list(notes)
     assert notes["GPEN-BFR-512.onnx"] == "download, 284 MB"
     assert notes["GPEN-BFR-2048.onnx"] == "download"  # nobody published its size
-    assert notes["GPEN-BFR-512.pth"] == "not on disk"  # only a page leads to it
     (tmp_path / "gpen").mkdir()
     (tmp_path / "gpen" / "GPEN-BFR-512.onnx").touch()
     assert models.list_checkpoints()[2] == "GPEN-BFR-512.onnx"

@@ -45,7 +45,7 @@ def test_a_published_checkpoint_is_fetched_from_the_mirror_into_our_own_folder(f
     assert f"put it into {folder / 'own' / 'facerestore_models'}" in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["GPEN-BFR-512.pth", "mine.onnx", ""])
+@pytest.mark.parametrize("name", ["mine.onnx", ""])
 def test_a_name_that_leads_nowhere_is_an_error_with_the_names_that_do(folder, name):
     with pytest.raises(CheckpointNotFoundError, match=r"GPEN-BFR-2048\.onnx") as raised:
         ensure_checkpoint(name)

@@ -33,7 +33,6 @@ def test_every_file_is_listed_with_its_address_and_hash(arguments, capsys):
         assert entry.startswith(model.filename)
         assert model.url in entry
         assert (model.sha256 or "not published") in entry
-        assert ("by hand" in entry) is (model.filename == "GPEN-BFR-512.pth")
 
 
 def test_a_file_is_downloaded_and_not_twice(site, folder, published, monkeypatch, capsys):

@@ -166,15 +166,6 @@ def test_a_mirror_is_https_or_this_machine(folder, mirror):
         download(known(), folder, mirror=mirror)
 
 
-def test_a_page_is_not_downloaded_but_named(folder):
-    page = KnownModel("GPEN-BFR-512.pth", "https://example.invalid/project", "00", 1)
-    with pytest.raises(
-        DownloadError, match=r"from https://example\.invalid/project and put it into"
-    ):
-        download(page, folder)
-    assert not folder.exists()
-
-
 @pytest.mark.parametrize(
     "location",
     [
