@@ -129,7 +129,7 @@ def _around_table(options: argparse.Namespace) -> None:
             inside, around = [], []
             for turn in range(options.rounds + 1):
                 started = time.perf_counter()
-                gpen_core.restore_faces(image, network, faces, settings=settings)
+                gpen_core.restore_faces(image, faces, network, settings=settings)
                 taken = time.perf_counter() - started
                 if turn:
                     inside.append(stopwatch.seconds)
@@ -160,7 +160,7 @@ def _clip_table(options: argparse.Namespace) -> None:
         for start in range(0, N_FRAMES, FRAMES_AT_ONCE):
             chunk = frames[start : start + FRAMES_AT_ONCE]
             faces = gpen_core.detect_faces(chunk, detector, threshold=THRESHOLD)
-            gpen_core.restore_faces(chunk, network, faces)
+            gpen_core.restore_faces(chunk, faces, network)
             found["ours"] += len(faces)
 
     def theirs() -> None:

@@ -57,8 +57,8 @@ class Around:
         """(1, 3, IMAGE_PX, IMAGE_PX) to the same."""
         return gpen_core.restore_faces(
             images,
-            self.network,  # type: ignore[arg-type]
             self.faces,
+            self.network,  # type: ignore[arg-type]
             settings=self.settings,
         ).images
 

@@ -79,7 +79,7 @@ def memory_over_frames(n_frames: int) -> None:
             landmarks=(landmarks + torch.tensor([300.0, 100.0])).expand(CHUNK, 5, 2).clone(),
             scores=torch.ones(CHUNK),
         )
-        gpen_core.restore_faces(frames, network, faces)
+        gpen_core.restore_faces(frames, faces, network)
         done = start + CHUNK
         if done in (CHUNK, 5 * CHUNK) or done % (25 * CHUNK) == 0:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000

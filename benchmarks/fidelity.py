@@ -96,7 +96,7 @@ def _identity_table(photos: dict[str, tuple[Tensor, gpen_core.Faces]], sizes: li
         network = gpen_core.build_model(state_dict)
         for name, (image, faces) in photos.items():
             started = time.perf_counter()
-            result = gpen_core.restore_faces(image, network, faces)
+            result = gpen_core.restore_faces(image, faces, network)
             seconds = time.perf_counter() - started
             peer = peer_paste(image, faces, size, lambda crop: crop)
             inside = box_masks(faces, 1, (image.shape[2], image.shape[3]))[0] > 0

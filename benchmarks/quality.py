@@ -182,7 +182,7 @@ def _draw_photos(
         versions[DAMAGED].append(damaged)
         faces = gpen_core.detect_faces(damaged, detector)
         for name, network in networks.items():
-            versions[name].append(gpen_core.restore_faces(damaged, network, faces).images)
+            versions[name].append(gpen_core.restore_faces(damaged, faces, network).images)
     cut = {
         name: torch.cat([gpen_core.crop_faces(image, face, evaluation.SIZE_PX) for image in images])
         for name, images in versions.items()

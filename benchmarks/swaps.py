@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 import gpen_core
 from gpen_core import (
     GpenConfig,
+    SwapPairs,
     SwapResult,
     SwapSettings,
     blend_swap,
@@ -33,7 +34,9 @@ def swap_tables(
 
     def blend(original: Tensor, swapped: Tensor, faces: gpen_core.Faces, **on: float) -> SwapResult:
         off = {"restore": 1.0, "detail": 0.0, "color": 0.0, "grain": 0.0}
-        return blend_swap(original, swapped, network, faces, settings=SwapSettings(**off | on))
+        return blend_swap(
+            SwapPairs(original, swapped), faces, network, settings=SwapSettings(**off | on)
+        )
 
     print("\nA swap by the mirrored face in another light: mean CIEDE2000 to the original's light")
     print(f"{'picture':<12}{'cast':<8}{'color 0':>9}{'color 1':>9}{'identity':>10}")

@@ -77,7 +77,7 @@ def measure_photos(
         faces = gpen_core.detect_faces(damaged, detector)
         restored, masks = damaged, torch.zeros_like(damaged[:, 0])
         if network is not None:
-            result = gpen_core.restore_faces(damaged, network, faces)
+            result = gpen_core.restore_faces(damaged, faces, network)
             restored, masks = result.images, result.masks
         seconds += time.perf_counter() - started
         seams.append((seam(restored, masks), seam(damaged, masks)))
@@ -115,7 +115,7 @@ def measure_flicker(
             if network is not None:
                 faces = gpen_core.detect_faces(clip, detector)
                 faces = steady_faces(faces, len(clip), SMOOTHING)
-                clip = gpen_core.restore_faces(clip, network, faces).images
+                clip = gpen_core.restore_faces(clip, faces, network).images
             shared = region[:, (N_FRAMES - 1) * step :]
             seen.append(flicker(hold_still(clip, step), shared) ** 2)
     still, moving = (255 * math.sqrt(sum(seen) / len(seen)) for seen in squares.values())

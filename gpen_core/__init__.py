@@ -138,6 +138,7 @@ from .network.generator import GpenGenerator
 from .network.synthetic import identity_state_dict, random_state_dict
 from .pipeline import (
     RestoreResult,
+    RunOptions,
     crop_faces,
     paste_faces,
     restore_crops,
@@ -145,6 +146,7 @@ from .pipeline import (
 )
 from .swaps.blend import SwapResult, blend_swap
 from .swaps.frames import fill_in_dropped, is_withheld, match_frames
+from .swaps.pairs import SwapPairs
 from .swaps.settings import SwapSettings
 
 if TYPE_CHECKING:
@@ -265,6 +267,7 @@ __all__ = [
     "RestoreResult",
     "Restorer",
     "Rotations",
+    "RunOptions",
     "Scales",
     "SearchSettings",
     "SelectionError",
@@ -272,6 +275,7 @@ __all__ = [
     "Similarity",
     "SincSettings",
     "SizeChange",
+    "SwapPairs",
     "SwapResult",
     "SwapSettings",
     "Template",

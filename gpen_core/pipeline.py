@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from .blending.color_match import ColorMap, fit_color_maps, sample_stride
-from .blending.compositing import Compositor
+from .blending.compositing import Compositor, FaceChange
 from .blending.crops import CropPlan, CropStore
 from .blending.face_mask import crop_mask
+from .blending.masks import empty_masks, mask_of
 from .blending.settings import BlendSettings
 from .errors import (
     DeviceMemoryError,
@@ -28,6 +32,22 @@ from .network.generator import GpenGenerator
 
 # A single number on the CPU goes to any device with the call.
 _ONE = torch.tensor(1.0, device="cpu")
+
+Change = TypeVar("Change", bound=FaceChange, contravariant=True)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How one call is carried out. Of what it returns, only the grain depends on any of it."""
+
+    max_batch: int = 1
+    """Faces that go through the network together; bounds the memory."""
+    keep_crops: bool = False
+    """Return the crops before and after the network too."""
+    seed: int = 0
+    """Of the grain of the first image; each further one counts on. For a clip in parts."""
+    monitor: Monitor = SILENT
+    """Told of progress in faces, and shown each restored crop."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +66,13 @@ class RestoreResult:
 
 def restore_faces(
     images: Tensor,
-    model: GpenGenerator,
     faces: Faces,
+    model: GpenGenerator,
     *,
     settings: BlendSettings | None = None,
     user_masks: Tensor | None = None,
     canvas: Tensor | None = None,
-    max_batch: int = 1,
-    keep_crops: bool = False,
-    seed: int = 0,
-    monitor: Monitor = SILENT,
+    run: RunOptions | None = None,
 ) -> RestoreResult:
     """Restore faces and blend them back into their images.
 
@@ -65,15 +82,13 @@ def restore_faces(
     Args:
         images: (B, C, H, W) floating, C = 3 or 4, RGB or RGBA, in [0, 1]. Alpha is passed on.
             Not modified.
-        model: The network, on its device.
         faces: Where the faces are. Without any the images come back as they were.
+        model: The network, on its device.
         settings: How the faces are cropped and blended; the defaults of ``BlendSettings`` if None.
         user_masks: (B or 1, H, W) of the canvas, in [0, 1]: faces are pasted inside only.
-        canvas: (B, C, H', W') enlarged images to paste into, in place, instead of ``images``.
-        max_batch: Faces that go through the network together; bounds the memory.
-        keep_crops: Return the crops before and after the network too.
-        seed: Of the grain of the first image; each further one counts on. For a clip in parts.
-        monitor: Told of progress in faces, and shown each restored crop.
+        canvas: (B, C, H', W') enlarged images to paste into, in place, instead of into a copy of
+            ``images``.
+        run: How the work is carried out; the defaults of ``RunOptions`` if None.
 
     Returns:
         As many images as were given, in the same order, on the same device.
@@ -83,32 +98,22 @@ def restore_faces(
             points to no image.
         NonFiniteOutputError: The network returned NaN or infinity.
     """
-    size = model.config.size
+    settings, run = settings or BlendSettings(), run or RunOptions()
+    plan = CropPlan(faces, model.config.size, settings.template)
     device = next(model.parameters()).device
-    kept = CropStore(images, len(faces), size) if keep_crops else None
+    paste = _Paste(images, faces, canvas, user_masks, settings)
+    kept = CropStore(images, len(faces), plan.size) if run.keep_crops else None
 
-    def restore(chunk: list[int], crops: Tensor) -> Tensor:
-        restored = restore_crops(model, crops)
+    def change(chunk: list[int]) -> Iterator[FaceChange]:
+        crops = plan.crop(images, chunk, device)
+        restored = restore_crops(crops, model)
         if kept is not None:
             kept.put(chunk, crops, restored)
-        return restored
+        return paste.changes(plan, chunk, crops, restored)
 
-    result = _process(
-        images,
-        faces,
-        restore,
-        size=size,
-        device=device,
-        settings=settings,
-        user_masks=user_masks,
-        canvas=canvas,
-        max_batch=max_batch,
-        seed=seed,
-        monitor=monitor,
-    )
-    if kept is None:
-        return result
-    return RestoreResult(result.images, result.masks, kept.before, kept.after)
+    composite_faces(plan, change, lambda image: paste.open(image, run.seed + image), run)
+    crops = (None, None) if kept is None else (kept.before, kept.after)
+    return RestoreResult(paste.images, paste.masks, *crops)
 
 
 def crop_faces(
@@ -155,7 +160,6 @@ def paste_faces(
     settings: BlendSettings | None = None,
     user_masks: Tensor | None = None,
     canvas: Tensor | None = None,
-    device: torch.device | str | None = None,
     monitor: Monitor = SILENT,
 ) -> RestoreResult:
     """Blend crops that were restored elsewhere into the images they were taken from.
@@ -164,11 +168,10 @@ def paste_faces(
         images: The images that ``crop_faces`` was given.
         faces: The faces that it was given.
         restored_crops: (N, 3, S, S) floating RGB in [0, 1], in the order of the faces. S may
-            differ from the size of the crops taken.
+            differ from the size of the crops taken. They are resampled on their device.
         settings: As for ``restore_faces``, with the template that the crops were taken with.
         user_masks: As for ``restore_faces``.
         canvas: As for ``restore_faces``.
-        device: Where to resample; that of the images if None.
         monitor: Told of progress in faces, and shown each crop.
 
     Returns:
@@ -183,28 +186,27 @@ def paste_faces(
             f"restored_crops: expected ({len(faces)}, 3, S, S), one RGB crop a face, got "
             f"{tuple(restored_crops.shape)}. Give the crops of these very faces, all of them."
         )
-    return _process(
-        images,
-        faces,
-        lambda chunk, crops: restored_crops[chunk].to(crops),
-        size=size,
-        device=device or images.device,
-        settings=settings,
-        user_masks=user_masks,
-        canvas=canvas,
-        max_batch=1,
-        seed=0,
-        monitor=monitor,
+    settings = settings or BlendSettings()
+    plan = CropPlan(faces, size, settings.template)
+    paste = _Paste(images, faces, canvas, user_masks, settings)
+
+    def change(chunk: list[int]) -> Iterator[FaceChange]:
+        crops = plan.crop(images, chunk, restored_crops.device)
+        return paste.changes(plan, chunk, crops, restored_crops[chunk].to(crops))
+
+    composite_faces(
+        plan, change, lambda image: paste.open(image, image), RunOptions(monitor=monitor)
     )
+    return RestoreResult(paste.images, paste.masks)
 
 
-def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
+def restore_crops(crops: Tensor, model: GpenGenerator) -> Tensor:
     """Run the network on aligned crops.
 
     Args:
-        model: The network.
         crops: (N, 3, S, S) floating, RGB, in [0, 1], on the model's device. Where they do not fit
             into its memory together, they are halved until they do.
+        model: The network.
 
     Returns:
         Same shape and dtype, RGB, in [0, 1].
@@ -229,7 +231,7 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
             ) from error
     if restored is None:  # here, where the error no longer holds on to the memory
         half = len(crops) // 2
-        return torch.cat([restore_crops(model, crops[:half]), restore_crops(model, crops[half:])])
+        return torch.cat([restore_crops(crops[:half], model), restore_crops(crops[half:], model)])
     if not is_finite(restored):
         raise NonFiniteOutputError(
             f"network: expected finite pixels, got NaN or infinity in {model.dtype}. "
@@ -238,64 +240,87 @@ def restore_crops(model: GpenGenerator, crops: Tensor) -> Tensor:
     return torch.add(_ONE / 2, restored, alpha=0.5, out=restored).clamp_(0, 1)
 
 
-def _process(
-    images: Tensor,
-    faces: Faces,
-    restore: Callable[[list[int], Tensor], Tensor],
-    *,
-    size: int,
-    device: torch.device | str,
-    settings: BlendSettings | None,
-    user_masks: Tensor | None,
-    canvas: Tensor | None,
-    max_batch: int,
-    seed: int,
-    monitor: Monitor,
-) -> RestoreResult:
-    """Crop, restore and composite, chunk by chunk.
+class FaceCompositor(Protocol[Change]):
+    """Collects the changed faces of one image and writes them into it together."""
 
-    ``restore`` gets face numbers and crops, and returns tensors that nobody else needs.
+    def add(self, change: Change) -> None:
+        """Keep one face."""
+
+    def finish(self) -> None:
+        """Write all of them."""
+
+
+def composite_faces(
+    plan: CropPlan,
+    change_faces: Callable[[list[int]], Iterable[Change]],
+    open_image: Callable[[int], FaceCompositor[Change]],
+    run: RunOptions,
+) -> None:
+    """Change faces chunk by chunk, and write each image once the last of its faces is changed.
+
+    Args:
+        plan: The faces, in the order of their images.
+        change_faces: Changes the faces of these numbers, and gives them in this order.
+        open_image: What writes the faces of the image of this number.
+        run: How the work is carried out.
     """
-    check_images(images)
-    faces.count_per_image(len(images))
-    settings = settings or BlendSettings()
-    base = images if canvas is None else canvas
-    enlargement = _canvas_scale(images, base)
-    # A canvas is painted on itself: a copy would cost as much as the whole output.
-    painted = images.clone() if canvas is None else canvas
-    masks = base.new_zeros((base.shape[0], *base.shape[2:]), dtype=torch.float32)
-    check_masks(user_masks, base)
 
-    plan = CropPlan(faces, size, settings.template)
-    compositor: Compositor | None = None
-    open_image = -1
-    done = 0
-    for chunk in plan.chunks(max_batch):
-        monitor.check_interrupt()
-        crops = plan.crop(images, chunk, device)
-        restored = restore(chunk, crops)
-        color_maps = _fit_colors(crops, restored, settings)
-        for i, before, after, color_map in zip(chunk, crops, restored, color_maps, strict=True):
-            monitor.on_crop(after)
-            if plan.image_index[i] != open_image:
-                if compositor is not None:
-                    compositor.finish()
-                open_image = plan.image_index[i]
-                user_mask = None if user_masks is None else user_masks[open_image % len(user_masks)]
-                compositor = Compositor(
-                    painted[open_image], masks[open_image], settings, user_mask, seed + open_image
-                )
-            assert compositor is not None
-            canvas_to_crop = plan.image_to_crop[i] @ enlargement
-            if canvas is not None:
-                # On an enlarged canvas the face is sharper or softer than the crop was.
-                before = crop_image(base[open_image, :3], canvas_to_crop, size, device)
-            compositor.add(before, after, canvas_to_crop, color_map=color_map)
-            done += 1
-            monitor.on_progress(done, len(faces))
-    if compositor is not None:
+    def changes() -> Iterator[tuple[int, Change]]:
+        for chunk in plan.chunks(run.max_batch):
+            run.monitor.check_interrupt()
+            yield from zip((plan.image_index[i] for i in chunk), change_faces(chunk), strict=True)
+
+    n_done = 0
+    for image, of_image in groupby(changes(), key=itemgetter(0)):
+        compositor = open_image(image)
+        for _, change in of_image:
+            run.monitor.on_crop(change.after)
+            compositor.add(change)
+            n_done += 1
+            run.monitor.on_progress(n_done, len(plan.image_index))
         compositor.finish()
-    return RestoreResult(painted, masks)
+
+
+class _Paste:
+    """The images that faces are pasted into, and where they were pasted."""
+
+    def __init__(
+        self,
+        images: Tensor,
+        faces: Faces,
+        canvas: Tensor | None,
+        user_masks: Tensor | None,
+        settings: BlendSettings,
+    ) -> None:
+        check_images(images)
+        faces.count_per_image(len(images))
+        # A canvas is painted on itself: a copy would cost as much as the whole output.
+        self.images = images.clone() if canvas is None else canvas
+        self.masks = empty_masks(self.images)
+        self._canvas_to_image = _canvas_scale(images, self.images)
+        self._is_canvas = canvas is not None
+        self._settings = settings
+        check_masks(user_masks, self.images)
+        self._user_masks = user_masks
+
+    def changes(
+        self, plan: CropPlan, chunk: list[int], crops: Tensor, restored: Tensor
+    ) -> Iterator[FaceChange]:
+        """What is pasted for the faces of a chunk; (n, 3, S, S) crops before and after."""
+        color_maps = _fit_colors(crops, restored, self._settings)
+        for i, before, after, color_map in zip(chunk, crops, restored, color_maps, strict=True):
+            canvas_to_crop = plan.image_to_crop[i] @ self._canvas_to_image
+            if self._is_canvas:
+                # On an enlarged canvas the face is sharper or softer than the crop was.
+                image = self.images[plan.image_index[i], :3]
+                before = crop_image(image, canvas_to_crop, plan.size, crops.device)
+            yield FaceChange(before, after, canvas_to_crop, color_map=color_map)
+
+    def open(self, image: int, seed: int) -> Compositor:
+        """What writes the faces of an image."""
+        user_mask = mask_of(self._user_masks, image)
+        canvas, mask = self.images[image], self.masks[image]
+        return Compositor(canvas, mask, self._settings, user_mask, seed)
 
 
 def _fit_colors(

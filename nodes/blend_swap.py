@@ -14,6 +14,8 @@ from torch import Tensor
 from ..gpen_core import (
     PARSER_NAMES,
     Faces,
+    RunOptions,
+    SwapPairs,
     SwapResult,
     SwapSettings,
     blend_swap,
@@ -200,17 +202,15 @@ class GpenBlendSwap(io.ComfyNode):
         faces = steady_faces(faces, len(images), smoothing)
         network = network_on_device(model)
         result = blend_swap(
-            originals,
-            images,
-            network,
+            SwapPairs(originals, images, frames),
             faces,
-            frames=frames,
+            network,
             settings=settings,
             user_masks=_masks_of_frames(mask, frames, len(originals), images),
             parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
-            max_batch=faces_at_once(model),
-            keep_crops=output_crops,
-            monitor=face_monitor(len(faces)),
+            run=RunOptions(
+                faces_at_once(model), keep_crops=output_crops, monitor=face_monitor(len(faces))
+            ),
         )
         seconds = time.monotonic() - started
         used = model if settings.restore else None

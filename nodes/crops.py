@@ -126,7 +126,7 @@ class GpenRestoreCrops(io.ComfyNode):
             monitor.check_interrupt()
             chunk = inputs[start : start + max_batch].to(device, torch.float32)
             chunk = resize(chunk, (size, size))
-            for i, crop in enumerate(restore_crops(network, chunk), start):
+            for i, crop in enumerate(restore_crops(chunk, network), start):
                 restored[i] = crop
                 monitor.on_crop(crop)
                 monitor.on_progress(i + 1, len(inputs))

@@ -12,6 +12,7 @@ from ..gpen_core import (
     BlendSettings,
     CanvasSettings,
     Faces,
+    RunOptions,
     canvas_scale,
     restore_faces,
     steady_faces,
@@ -153,14 +154,14 @@ class GpenRestoreFaces(io.ComfyNode):
         network = network_on_device(model)
         result = restore_faces(
             images,
-            network,
             faces,
+            network,
             settings=blending,
             user_masks=fit_masks(mask, images if canvas is None else canvas),
             canvas=canvas,
-            max_batch=faces_at_once(model),
-            keep_crops=output_crops,
-            monitor=face_monitor(len(faces)),
+            run=RunOptions(
+                faces_at_once(model), keep_crops=output_crops, monitor=face_monitor(len(faces))
+            ),
         )
         seconds = time.monotonic() - started
         text = _describe(model, len(faces), len(images), seconds, is_enlarged=canvas is not None)

@@ -66,7 +66,7 @@ def draw_banner() -> Image.Image:
     photo = sample_photo()
     damaged = to_images(damage(photo))
     faces = detect_faces(to_images(photo), load_detector())
-    restored = restore_faces(damaged, load_model(BUNDLED_RESTORER), faces).images
+    restored = restore_faces(damaged, faces, load_model(BUNDLED_RESTORER)).images
     halves = [
         to_pil_image(images[0]).resize((height, height), Image.Resampling.BICUBIC, FACE)
         for images in (damaged, restored)

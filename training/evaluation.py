@@ -146,7 +146,7 @@ def with_network(network: gpen_core.GpenGenerator) -> Restore:
     def restore(crops: Tensor) -> Tensor:
         size = (network.config.size,) * 2
         device = next(network.parameters()).device
-        restored = gpen_core.restore_crops(network, resize(crops, size).to(device)).cpu()
+        restored = gpen_core.restore_crops(resize(crops, size).to(device), network).cpu()
         return resize(restored, (SIZE_PX, SIZE_PX))
 
     return restore

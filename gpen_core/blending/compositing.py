@@ -34,7 +34,7 @@ class _Patch:
     change: Tensor  # [3, h, w]
     mask: Tensor  # [h, w]
     image_to_unit: Tensor  # [2, 3] float64 on the CPU, to fractions of the crop
-    noiseless: Tensor | None  # [h, w], how much of the noise is gone; as pasted if None
+    needs_grain: Tensor | None  # [h, w], how much of the noise is gone; as pasted if None
 
     @cached_property
     def weight(self) -> Tensor:
@@ -42,6 +42,25 @@ class _Patch:
         points = pixel_centres(self.region, self.image_to_unit, self.mask.device)
         off_centre = (2 * points - 1).abs().amax(dim=-1).clamp_max(1)
         return self.mask * (1 + _CENTRE_MARGIN - off_centre).square()
+
+
+@dataclass(frozen=True)
+class FaceChange:
+    """One face before and after it was changed. ``Compositor.add`` uses the crops up."""
+
+    before: Tensor
+    """(3, S, S) float32 RGB, the crop as it was."""
+    after: Tensor
+    """The same, restored."""
+    image_to_crop: Tensor
+    """(2, 3) float64 on the CPU."""
+    crop_mask: Tensor | None = None
+    """(K, K) floating in [0, 1] over the crop, of any resolution: the face is pasted no stronger
+    than this. None: as the settings say alone."""
+    needs_grain: Tensor | None = None
+    """(L, L) floating in [0, 1] over the crop: where what is pasted lacks grain. None: all over."""
+    color_map: ColorMap | None = None
+    """What the colours of the pasted face go through. None: they stay."""
 
 
 class Compositor:
@@ -53,7 +72,7 @@ class Compositor:
 
     def __init__(
         self,
-        image: Tensor,
+        canvas: Tensor,
         mask: Tensor,
         settings: BlendSettings,
         user_mask: Tensor | None = None,
@@ -63,101 +82,79 @@ class Compositor:
         """Begin an image.
 
         Args:
-            image: (C, H, W) floating, C >= 3, RGB first; ``finish`` writes to it.
-            mask: (H, W) floating zeros, likewise.
+            canvas: (C, H, W) floating, C >= 3, RGB first; ``finish`` writes to it.
+            mask: (H, W) floating zeros; ``finish`` writes to it too.
             settings: For all faces of the image.
             user_mask: (H, W) in [0, 1]: no face is pasted stronger than this.
             seed: Of the grain; another one for each frame of a clip.
-            grain_source: (C, H, W) like ``image``, whose grain the faces get; ``image`` if None.
+            grain_source: (C, H, W) like ``canvas``, whose grain the faces get; ``canvas`` if None.
         """
-        self._image = image
+        self._canvas = canvas
         self._mask = mask
         self._settings = settings
         self._user_mask = user_mask
         self._seed = seed
-        self._grain_source = image if grain_source is None else grain_source
+        self._grain_source = canvas if grain_source is None else grain_source
         self._patches: list[_Patch] = []
 
-    def add(
-        self,
-        before: Tensor,
-        after: Tensor,
-        image_to_crop: Tensor,
-        crop_mask: Tensor | None = None,
-        noiseless: Tensor | None = None,
-        color_map: ColorMap | None = None,
-    ) -> None:
-        """Resample the change of one face to the image's pixels and keep it.
-
-        Args:
-            before: (3, S, S) float32 RGB, the crop as it was. Used up: its memory is written to.
-            after: The same, restored.
-            image_to_crop: (2, 3) float64 on the CPU.
-            crop_mask: (K, K) floating in [0, 1] over the crop, of any resolution: the face is
-                pasted no stronger than this.
-            noiseless: (L, L) likewise: where of what is pasted grain is missing. None: all over.
-            color_map: What the colours of the pasted face go through. None: they stay.
-        """
-        size = after.shape[-1]
-        height, width = self._image.shape[-2:]
+    def add(self, change: FaceChange) -> None:
+        """Resample the change of one face to the image's pixels and keep it."""
+        size, image_to_crop = change.after.shape[-1], change.image_to_crop
+        height, width = self._canvas.shape[-2:]
         region = footprint(invert_affine(image_to_crop), size, (height, width))
         if not region.height or not region.width:
             return
         image_to_unit = image_to_crop / size
-        points = pixel_centres(region, image_to_unit, after.device)
+        points = pixel_centres(region, image_to_unit, change.after.device)
         settings = self._settings
         mask = shape_mask(points, settings.shape, settings.padding, settings.feather)
         if self._user_mask is not None:
             mask = torch.minimum(mask, region.of(self._user_mask).to(mask))
-        if crop_mask is not None:
-            mask = torch.minimum(mask, warp_mask(crop_mask, size, image_to_crop, region).to(mask))
+        if change.crop_mask is not None:
+            crop_mask = warp_mask(change.crop_mask, size, image_to_crop, region)
+            mask = torch.minimum(mask, crop_mask.to(mask))
 
-        change = self._change(before, after, image_to_crop, region, mask, color_map)
-        device = self._image.device
-        if noiseless is not None:
-            noiseless = warp_mask(noiseless, size, image_to_crop, region).to(mask)
-            noiseless = torch.minimum(noiseless, mask).to(device)
+        pixels = self._resample(change, region, mask)
+        device = self._canvas.device
+        needs_grain = None
+        if change.needs_grain is not None:
+            needs_grain = warp_mask(change.needs_grain, size, image_to_crop, region).to(mask)
+            needs_grain = torch.minimum(needs_grain, mask).to(device)
         self._patches.append(
-            _Patch(region, change.to(device), mask.to(device), image_to_unit, noiseless)
+            _Patch(region, pixels.to(device), mask.to(device), image_to_unit, needs_grain)
         )
 
-    def _change(
-        self,
-        before: Tensor,
-        after: Tensor,
-        image_to_crop: Tensor,
-        region: Region,
-        mask: Tensor,
-        color_map: ColorMap | None,
-    ) -> Tensor:
+    def _resample(self, change: FaceChange, region: Region, mask: Tensor) -> Tensor:
         """What is to be added to the region of the image where the mask is 1, (3, h, w)."""
-        settings = self._settings
+        settings, after = self._settings, change.after
         is_kept = settings.fine_grain is FineGrain.KEEP
-        source = torch.sub(after, before, out=before) if is_kept else after
+        source = torch.sub(after, change.before, out=change.before) if is_kept else after
         needed = None if settings.detail > 0 else mask  # the low-pass looks beyond the mask
-        to_crop = shift_target(image_to_crop, region)
-        change = warp(source, to_crop, region.height, region.width, needed)
-        if not is_kept or color_map is not None:
-            original = region.of(self._image[:3]).to(change)
-            pasted = change.add_(original) if is_kept else change
-            if color_map is not None:
-                color_map.apply(pasted, out=pasted)
-            change = pasted.sub_(original)
+        to_crop = shift_target(change.image_to_crop, region)
+        pixels = warp(source, to_crop, region.height, region.width, needed)
+        if not is_kept or change.color_map is not None:
+            original = region.of(self._canvas[:3]).to(pixels)
+            pasted = pixels.add_(original) if is_kept else pixels
+            if change.color_map is not None:
+                change.color_map.apply(pasted, out=pasted)
+            pixels = pasted.sub_(original)
         if settings.detail > 0:
             crop_size = after.shape[-1] / float(scale_of(to_crop))  # in the image's pixels
-            remove_coarse_(change[None], settings.detail_size * crop_size, settings.detail)
-        return change
+            remove_coarse_(pixels[None], settings.detail_size * crop_size, settings.detail)
+        return pixels
 
     def finish(self) -> None:
         """Write all collected faces into the image and its mask."""
         blended = [self._share(patch) for patch in self._patches]
-        rgb = self._image[:3]
-        bare = [
-            share if patch.noiseless is None else patch.noiseless
+        rgb = self._canvas[:3]
+        needed = [
+            share if patch.needs_grain is None else patch.needs_grain
             for patch, (share, _) in zip(self._patches, blended, strict=True)
         ]
         # Before faces are written over it.
-        noises = list(map(self._noise_around, self._patches, bare)) if self._settings.grain else []
+        noises = (
+            list(map(self._noise_around, self._patches, needed)) if self._settings.grain else []
+        )
         for patch, (share, _) in zip(self._patches, blended, strict=True):
             pixels = patch.region.of(rgb)
             pixels.copy_(pixels.float().addcmul_(patch.change, share))
@@ -169,16 +166,16 @@ class Compositor:
         for i, noise in enumerate(noises):
             pixels = self._patches[i].region.of(rgb)
             seed = self._seed * _MAX_FACES_PER_SEED + i
-            pixels.copy_(add_grain(pixels.float(), bare[i], noise, self._settings.grain, seed))
+            pixels.copy_(add_grain(pixels.float(), needed[i], noise, self._settings.grain, seed))
         self._patches.clear()
 
-    def _noise_around(self, patch: _Patch, bare: Tensor) -> NoiseStatistics:
-        """The noise of the picture around a patch, of which ``bare`` (h, w) has lost its own."""
+    def _noise_around(self, patch: _Patch, needs_grain: Tensor) -> NoiseStatistics:
+        """The noise of the image around a patch, not counting (h, w) where it has lost its own."""
         margin = round(_SURROUNDINGS * max(patch.region.height, patch.region.width))
-        height, width = self._image.shape[-2:]
+        height, width = self._canvas.shape[-2:]
         region = patch.region.grown(margin, (height, width))
-        mask = torch.zeros(region.height, region.width, device=bare.device)
-        patch.region.relative_to(region).of(mask).copy_(bare)
+        mask = torch.zeros(region.height, region.width, device=needs_grain.device)
+        patch.region.relative_to(region).of(mask).copy_(needs_grain)
         return surrounding_noise(region.of(self._grain_source[:3]).float(), mask)
 
     def _share(self, patch: _Patch) -> tuple[Tensor, Tensor]:
@@ -194,8 +191,8 @@ class Compositor:
             return patch.mask * self._settings.blend, patch.mask
         mask, total = patch.mask.clone(), patch.weight.clone()
         for other, shared in others:
-            here, there = shared.relative_to(patch.region), shared.relative_to(other.region)
-            here.of(total).add_(there.of(other.weight))
-            here.of(mask).copy_(torch.maximum(here.of(mask), there.of(other.mask)))
+            own, its = shared.relative_to(patch.region), shared.relative_to(other.region)
+            own.of(total).add_(its.of(other.weight))
+            own.of(mask).copy_(torch.maximum(own.of(mask), its.of(other.mask)))
         tiny = torch.finfo(total.dtype).tiny
         return patch.weight / total.clamp_min(tiny) * mask * self._settings.blend, mask

@@ -19,6 +19,16 @@ Padding = float | tuple[float, float, float, float]
 """Strip along all sides of a crop, or along left, top, right and bottom, as fractions of it."""
 
 
+def empty_masks(images: Tensor) -> Tensor:
+    """(B, H, W) float32 zeros, for (B, C, H, W) images and on their device."""
+    return images.new_zeros((len(images), *images.shape[2:]), dtype=torch.float32)
+
+
+def mask_of(masks: Tensor | None, image: int) -> Tensor | None:
+    """(H, W), the mask of an image where there is one for each or one for all, if there is any."""
+    return None if masks is None else masks[image % len(masks)]
+
+
 def box_mask(points: Tensor, padding: Padding, feather: float) -> Tensor:
     """A rectangle with soft edges and round corners.
 

@@ -15,7 +15,7 @@ from ..faces.selection import FaceOrder, select_faces
 from ..faces.settings import SearchSettings
 from ..monitor import SILENT, Monitor
 from ..network.generator import GpenGenerator
-from ..pipeline import restore_faces
+from ..pipeline import RunOptions, restore_faces
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,9 @@ class Restorer:
             canvas = enlarge(images, height, width)
         return restore_faces(
             images,
-            self.model,
             faces,
+            self.model,
             settings=self.blending,
             canvas=canvas,
-            max_batch=self.max_batch,
-            seed=seed,
-            monitor=self.monitor,
+            run=RunOptions(self.max_batch, seed=seed, monitor=self.monitor),
         ).images

@@ -6,7 +6,7 @@ and whatever is excluded (a hand before the face, hair, glasses) from the origin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,18 +18,19 @@ from ..blending.crops import CropPlan, CropStore
 from ..blending.detail import blend_detail_
 from ..blending.face_mask import crop_mask, region_mask
 from ..blending.grain import measure_noise
-from ..blending.masks import soften
+from ..blending.masks import empty_masks, mask_of, soften
 from ..faces.faces import Faces
 from ..faces.parsing import FACE_REGIONS, FaceParser, parse_faces
 from ..geometry.alignment import Template
 from ..geometry.warping import crop_image
-from ..images.validation import check_images, check_masks
-from ..monitor import SILENT, Monitor
+from ..images.validation import check_masks
+from ..monitor import Monitor
 from ..network.generator import GpenGenerator
-from ..pipeline import restore_crops
+from ..pipeline import RunOptions, composite_faces, restore_crops
 from .changes import CHANGE_MAP_PX, find_changes
+from .pairs import SwapPairs
 from .settings import SwapSettings
-from .swap_frame import Originals, SwapFrame, within
+from .swap_frame import SwapChange, SwapFrame, resized_minimum
 
 _SOFT_EDGE = 0.08  # of the crop: of what the swap touched, and of what a parser tells apart
 
@@ -51,18 +52,14 @@ class SwapResult:
 
 
 def blend_swap(
-    originals: Tensor,
-    swapped: Tensor,
-    model: GpenGenerator,
+    pairs: SwapPairs,
     faces: Faces,
+    model: GpenGenerator,
     *,
-    frames: Sequence[int] | None = None,
     settings: SwapSettings | None = None,
     user_masks: Tensor | None = None,
     parser: FaceParser | None = None,
-    max_batch: int = 1,
-    keep_crops: bool = False,
-    monitor: Monitor = SILENT,
+    run: RunOptions | None = None,
 ) -> SwapResult:
     """Restore the faces that a swap changed, and blend them with the original.
 
@@ -70,101 +67,78 @@ def blend_swap(
     all influences 0 all pixels are.
 
     Args:
-        originals: (B', C', H', W') floating, C' = 3 or 4, RGB first, in [0, 1]: before the swap.
-            Brought to the size and device of ``swapped`` one by one.
-        swapped: (B, C, H, W) floating, likewise: after it. Not modified. Alpha is passed on.
-        model: The network, on its device.
+        pairs: The images before and after the swap. Not modified. Alpha is passed on.
         faces: Faces of the swapped images; those that the swap did not change are left alone.
-        frames: The number of the original of each swapped image, from ``match_frames``; None: as
-            many originals as swapped images, in the same order.
+        model: The network, on its device.
         settings: What each picture contributes; the defaults of ``SwapSettings`` if None.
         user_masks: (B or 1, H, W) in [0, 1]: the swap shows inside, the original outside.
         parser: Finds, in the original, what is not face and therefore shows as in the original.
-        max_batch: Faces that go through the network together; bounds the memory.
-        keep_crops: Return the crops before and after too.
-        monitor: Told of progress in faces, and shown each blended crop.
+        run: How the work is carried out, as for ``restore_faces``.
 
     Raises:
         TensorSpecError: A tensor has another shape or dtype, pixels are not finite, or a face
             points to no image.
         NonFiniteOutputError: The network or parser returned NaN or infinity.
     """
-    check_images(originals)
-    check_images(swapped)
+    swapped = pairs.swapped
     faces.count_per_image(len(swapped))
     check_masks(user_masks, swapped)
-    settings = settings or SwapSettings()
-    paired = Originals(originals, swapped, frames)
+    settings, run = settings or SwapSettings(), run or RunOptions()
     device = next(model.parameters()).device
-    faces, maps = _swapped_faces(paired, swapped, faces, settings.template, device, monitor)
+    faces, maps = _swapped_faces(pairs, faces, settings.template, device, run.monitor)
     replaced = soften(maps, _SOFT_EDGE / 2)
     touched = soften(maps, _SOFT_EDGE / 2, settings.margin)
     plan = CropPlan(faces, model.config.size, settings.template)
-    kept = CropStore(swapped, len(faces), plan.size) if keep_crops else None
-    images = swapped.clone()
-    masks = swapped.new_zeros((len(swapped), *swapped.shape[2:]), dtype=torch.float32)
+    kept = CropStore(swapped, len(faces), plan.size) if run.keep_crops else None
+    images, masks = swapped.clone(), empty_masks(swapped)
 
-    frame: SwapFrame | None = None
-    open_image = -1
-    done = 0
-    for chunk in plan.chunks(max_batch):
-        monitor.check_interrupt()
+    def change(chunk: list[int]) -> Iterator[SwapChange]:
         before = plan.crop(swapped, chunk, device)
-        reference = _crop_originals(paired, plan, chunk, device)
-        included = _face_pixels(reference, parser) if settings.keep else None
+        reference = _crop_originals(pairs, plan, chunk, device)
+        visible = _face_pixels(reference, parser) if settings.keep else None
         # The margin has the original's colours already, and would hide how far the face is off.
-        weights = replaced[chunk] if included is None else within(replaced[chunk], included)
+        weights = replaced[chunk] if visible is None else resized_minimum(replaced[chunk], visible)
         after = _blend_crops(before, reference, weights, model, settings)
         if kept is not None:
             kept.put(chunk, before, after)
         for n, i in enumerate(chunk):
-            monitor.on_crop(after[n])
-            if frame is None or plan.image_index[i] != open_image:
-                if frame is not None:
-                    frame.finish()
-                open_image = plan.image_index[i]
-                user_mask = None if user_masks is None else user_masks[open_image % len(user_masks)]
-                frame = SwapFrame(
-                    images[open_image],
-                    masks[open_image],
-                    paired.of(open_image),
-                    settings,
-                    user_mask,
-                    seed=open_image,
-                )
-            shown = None if included is None else included[n]
-            bare = replaced[i]
+            needs_grain = replaced[i]
             if settings.restore and settings.grain:
-                margin = touched[i] - bare
-                bare = bare + margin * _removed_noise(before[n], after[n], margin)
-            frame.add(before[n], after[n], plan.image_to_crop[i], touched[i], bare, shown)
-            done += 1
-            monitor.on_progress(done, len(faces))
-    if frame is not None:
-        frame.finish()
-    crops = (kept.before, kept.after) if kept is not None else (None, None)
+                margin = touched[i] - needs_grain
+                needs_grain = needs_grain + margin * _removed_noise(before[n], after[n], margin)
+            yield SwapChange(
+                before[n],
+                after[n],
+                plan.image_to_crop[i],
+                crop_mask=touched[i],
+                needs_grain=needs_grain,
+                visible=None if visible is None else visible[n],
+            )
+
+    def open_frame(image: int) -> SwapFrame:
+        canvas, mask, original = images[image], masks[image], pairs.original(image)
+        user_mask = mask_of(user_masks, image)
+        return SwapFrame(canvas, mask, original, settings, user_mask, run.seed + image)
+
+    composite_faces(plan, change, open_frame, run)
+    crops = (None, None) if kept is None else (kept.before, kept.after)
     return SwapResult(images, masks, faces, *crops)
 
 
 def _swapped_faces(
-    originals: Originals,
-    swapped: Tensor,
-    faces: Faces,
-    template: Template,
-    device: torch.device,
-    monitor: Monitor,
+    pairs: SwapPairs, faces: Faces, template: Template, device: torch.device, monitor: Monitor
 ) -> tuple[Faces, Tensor]:
     """The faces that differ from the original, and the maps (M, K, K) of where."""
     is_swapped = torch.zeros(len(faces), dtype=torch.bool)
     maps: dict[int, Tensor] = {}
     for image in sorted(set(faces.image_index.tolist())):
         monitor.check_interrupt()
-        of_image = (faces.image_index == image).nonzero().flatten()
-        changes = find_changes(
-            originals.of(image), swapped[image], faces.select(of_image), template, device
-        )
-        is_swapped[of_image.cpu()] = changes.is_swapped
-        maps.update(zip(of_image.tolist(), changes.maps, strict=True))
+        rows = (faces.image_index == image).nonzero().flatten()
+        of_image = faces.select(rows)
+        original, swapped = pairs.original(image), pairs.swapped[image]
+        changes = find_changes(original, swapped, of_image, template, device)
+        is_swapped[rows.cpu()] = changes.is_swapped
+        maps.update(zip(rows.tolist(), changes.maps, strict=True))
     chosen = is_swapped.nonzero().flatten()
     if not len(chosen):
         return faces.select(chosen), torch.empty(0, CHANGE_MAP_PX, CHANGE_MAP_PX, device=device)
@@ -172,11 +146,11 @@ def _swapped_faces(
 
 
 def _crop_originals(
-    originals: Originals, plan: CropPlan, chunk: list[int], device: torch.device
+    pairs: SwapPairs, plan: CropPlan, chunk: list[int], device: torch.device
 ) -> Tensor:
     """The crops of the originals at the places of some faces, (n, 3, S, S) float32."""
     crops = [
-        crop_image(originals.of(plan.image_index[i]), plan.image_to_crop[i], plan.size, device)
+        crop_image(pairs.original(plan.image_index[i]), plan.image_to_crop[i], plan.size, device)
         for i in chunk
     ]
     return torch.stack(crops).clamp_(0, 1)
@@ -211,12 +185,12 @@ def _blend_crops(
     """
     after = before
     if settings.restore:
-        restored = restore_crops(model, before)
+        restored = restore_crops(before, model)
         blend_detail_(restored, before, settings.detail_size, settings.detail)
         after = torch.lerp(before, restored, settings.restore)
     if settings.color:
         size = before.shape[-1]
         shape = crop_mask(size, settings.blending(), before.device, sample_stride(size))
-        counted = within(weights, shape.expand(len(before), -1, -1))
+        counted = resized_minimum(weights, shape.expand(len(before), -1, -1))
         after = match_color(after.clamp(0, 1), reference, counted, settings.color, same_face=False)
     return after

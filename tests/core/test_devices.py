@@ -2,12 +2,14 @@
 
 import copy
 import dataclasses
+from dataclasses import replace
 
 import pytest
 import skimage.data
 import torch
 
 import gpen_core
+from gpen_core import RunOptions, SwapPairs
 from gpen_core.blending.canvas import enlarge
 from gpen_core.blending.face_mask import face_masks, region_mask
 from gpen_core.comparison import compare_images
@@ -81,10 +83,12 @@ def test_restore_faces_gives_what_the_cpu_gives(
     random_network, network, where, settings, max_batch
 ):
     images, faces = batch(4), faces_at(*PLACES)
-    options = {"settings": SETTINGS[settings], "keep_crops": True}
-    expected = gpen_core.restore_faces(images, random_network, faces, **options)
+    run = RunOptions(max_batch, keep_crops=True)
+    expected = gpen_core.restore_faces(
+        images, faces, random_network, settings=SETTINGS[settings], run=replace(run, max_batch=1)
+    )
     result = gpen_core.restore_faces(
-        images.to(where), network, faces.to(where), max_batch=max_batch, **options
+        images.to(where), faces.to(where), network, settings=SETTINGS[settings], run=run
     )
     for name, tolerance in {"images": 5e-5, "masks": 1e-6, "restored_crops": 1e-5}.items():
         actual = getattr(result, name)
@@ -101,7 +105,7 @@ def test_restore_faces_moves_only_what_lies_under_a_face(network, crossings, set
     for height, width in ((240, 300), (480, 600)):
         images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1))
         crossings.clear()
-        gpen_core.restore_faces(images, network, faces, settings=SETTINGS[settings])
+        gpen_core.restore_faces(images, faces, network, settings=SETTINGS[settings])
         counted.append((sum(crossings.to_device), sum(crossings.to_host)))
         pictures = [n for n in crossings.to_host if n > BOOKKEEPING_BYTES]
         plane = 4 * (face_px + 2) ** 2
@@ -131,10 +135,9 @@ def test_crop_and_paste_faces_give_what_the_cpu_gives(crossings, where):
     result = gpen_core.paste_faces(
         images.to(where),
         faces.to(where),
-        on_device.flip(-1),
+        on_device.flip(-1).to(DEVICE),
         settings=ALL_BLENDING,
         user_masks=torch.ones(1, 120, 120).to(where),
-        device=DEVICE,
     )
     assert_close(result.images, pasted.images, 1e-5)
 
@@ -143,9 +146,9 @@ def test_crop_and_paste_faces_give_what_the_cpu_gives(crossings, where):
 def test_a_canvas_is_enlarged_and_painted_where_the_images_are(random_network, network, where):
     images, faces = batch(), faces_at(*PLACES)
     canvas = enlarge(images, 240, 250)
-    expected = gpen_core.restore_faces(images, random_network, faces, canvas=canvas)
+    expected = gpen_core.restore_faces(images, faces, random_network, canvas=canvas)
     canvas = enlarge(images.to(where), 240, 250)
-    result = gpen_core.restore_faces(images.to(where), network, faces, canvas=canvas)
+    result = gpen_core.restore_faces(images.to(where), faces, network, canvas=canvas)
     assert_close(result.images, expected.images, 5e-5)
 
 
@@ -200,17 +203,19 @@ def test_blend_swap_gives_what_the_cpu_gives(random_network, network, parser, wh
     faces = faces_at((0, 30.0, 20.0, 100.0), (1, 20.0, 40.0, 90.0))
     user_masks = torch.ones(1, 160, 160)
     expected = blend_swap(
-        originals[1:], swapped, random_network, faces, parser=parser, user_masks=user_masks
+        SwapPairs(originals[1:], swapped),
+        faces,
+        random_network,
+        parser=parser,
+        user_masks=user_masks,
     )
     assert len(expected.faces) == 1
     frames = match_frames(originals[1:].to(where), swapped.to(where))
     assert frames == [0, 1]
     result = blend_swap(
-        originals[1:].to(where),
-        swapped.to(where),
-        network,
+        SwapPairs(originals[1:].to(where), swapped.to(where), frames),
         faces.to(where),
-        frames=frames,
+        network,
         parser=copy.deepcopy(parser).to(DEVICE),
         user_masks=user_masks.to(where),
     )

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import gpen_core
+from gpen_core import RunOptions
 from gpen_core.blending.settings import BlendSettings
 from gpen_core.errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
 from gpen_core.faces.faces import Faces
@@ -22,7 +23,7 @@ CONFIG = GpenConfig(256, 1, 0.0625)
 def test_the_identity_network_gives_back_the_input(identity, template, n_channels):
     images = batch(n_channels)
     settings = BlendSettings(template=template)
-    result = gpen_core.restore_faces(images, identity, faces_at(*PLACES), settings=settings)
+    result = gpen_core.restore_faces(images, faces_at(*PLACES), identity, settings=settings)
     torch.testing.assert_close(result.images, images, rtol=0, atol=1e-6)
     inside = (result.masks > 0)[:, None].expand_as(images)
     assert psnr(result.images[inside], images[inside]) > 120
@@ -31,7 +32,7 @@ def test_the_identity_network_gives_back_the_input(identity, template, n_channel
 
 def test_a_network_that_changes_pixels_changes_only_those_in_the_mask(random_network):
     images = batch(4)
-    result = gpen_core.restore_faces(images, random_network, faces_at(*PLACES))
+    result = gpen_core.restore_faces(images, faces_at(*PLACES), random_network)
     inside = (result.masks > 0)[:, None].expand_as(images)
     assert torch.equal(result.images[~inside], images[~inside])
     assert torch.equal(result.images[:, 3], images[:, 3])  # alpha
@@ -45,7 +46,7 @@ def test_a_network_that_changes_pixels_changes_only_those_in_the_mask(random_net
 def test_blend_of_zero_gives_the_input_bit_for_bit(random_network):
     images = batch(4)
     settings = BlendSettings(blend=0)
-    result = gpen_core.restore_faces(images, random_network, faces_at(*PLACES), settings=settings)
+    result = gpen_core.restore_faces(images, faces_at(*PLACES), random_network, settings=settings)
     assert torch.equal(result.images, images)
     assert result.masks.max() == 1  # where it would have been
 
@@ -53,7 +54,7 @@ def test_blend_of_zero_gives_the_input_bit_for_bit(random_network):
 def test_the_input_is_not_modified(random_network):
     images = batch()
     before = images.clone()
-    gpen_core.restore_faces(images, random_network, faces_at(*PLACES))
+    gpen_core.restore_faces(images, faces_at(*PLACES), random_network)
     assert torch.equal(images, before)
 
 
@@ -71,7 +72,7 @@ def test_crops_that_are_kept_are_those_of_the_network_alone(random_network):
     images, faces = batch(), faces_at(*PLACES)
     settings = gpen_core.BlendSettings(color=1.0, detail=0.5, grain=1.0)
     result = gpen_core.restore_faces(
-        images, random_network, faces, settings=settings, keep_crops=True
+        images, faces, random_network, settings=settings, run=RunOptions(keep_crops=True)
     )
     crops = gpen_core.crop_faces(images, faces, 256)
     torch.testing.assert_close(result.crops, crops, rtol=0, atol=0)
@@ -82,7 +83,9 @@ def test_crops_that_are_kept_are_those_of_the_network_alone(random_network):
 
 def test_no_faces_give_back_the_images(random_network):
     images = batch()
-    result = gpen_core.restore_faces(images, random_network, Faces.empty(), keep_crops=True)
+    result = gpen_core.restore_faces(
+        images, Faces.empty(), random_network, run=RunOptions(keep_crops=True)
+    )
     assert torch.equal(result.images, images)
     assert not result.masks.any()
     assert result.crops.shape == (0, 3, 256, 256)
@@ -90,15 +93,15 @@ def test_no_faces_give_back_the_images(random_network):
 
 def test_no_images_give_no_images(random_network):
     images = torch.zeros(0, 3, 8, 8)
-    assert gpen_core.restore_faces(images, random_network, Faces.empty()).images.shape[0] == 0
+    assert gpen_core.restore_faces(images, Faces.empty(), random_network).images.shape[0] == 0
 
 
 @pytest.mark.parametrize("max_batch", [2, 3, 8])
 def test_the_batch_size_makes_no_difference(random_network, max_batch):
     images, faces = batch(), faces_at(*PLACES)
-    one = gpen_core.restore_faces(images, random_network, faces, keep_crops=True)
+    one = gpen_core.restore_faces(images, faces, random_network, run=RunOptions(keep_crops=True))
     many = gpen_core.restore_faces(
-        images, random_network, faces, keep_crops=True, max_batch=max_batch
+        images, faces, random_network, run=RunOptions(keep_crops=True, max_batch=max_batch)
     )
     torch.testing.assert_close(many.images, one.images, rtol=0, atol=2e-5)
     torch.testing.assert_close(many.restored_crops, one.restored_crops, rtol=0, atol=2e-4)
@@ -109,8 +112,10 @@ def test_the_batch_size_makes_no_difference(random_network, max_batch):
 def test_the_order_of_the_faces_is_that_of_the_crops_and_of_nothing_else(random_network):
     images, faces = batch(), faces_at(*PLACES)
     turned = faces.select([3, 2, 1, 0])
-    first = gpen_core.restore_faces(images, random_network, faces, keep_crops=True)
-    second = gpen_core.restore_faces(images, random_network, turned, keep_crops=True)
+    first = gpen_core.restore_faces(images, faces, random_network, run=RunOptions(keep_crops=True))
+    second = gpen_core.restore_faces(
+        images, turned, random_network, run=RunOptions(keep_crops=True)
+    )
     torch.testing.assert_close(second.images, first.images, rtol=0, atol=1e-6)
     assert torch.equal(second.crops.flip(0), first.crops)
     torch.testing.assert_close(
@@ -121,7 +126,7 @@ def test_the_order_of_the_faces_is_that_of_the_crops_and_of_nothing_else(random_
 def test_an_aligned_picture_is_its_own_crop(identity):
     images = smooth(256)[None]
     result = gpen_core.restore_faces(
-        images, identity, faces_at((0, 0.0, 0.0, 256.0)), keep_crops=True
+        images, faces_at((0, 0.0, 0.0, 256.0)), identity, run=RunOptions(keep_crops=True)
     )
     torch.testing.assert_close(result.crops[0], images[0], rtol=0, atol=1e-4)
 
@@ -130,13 +135,15 @@ def test_progress_comes_with_every_face_and_interruption_with_every_chunk(identi
     events = []
     gpen_core.restore_faces(
         batch(),
-        identity,
         faces_at(*PLACES),
-        max_batch=3,
-        monitor=Monitor(
-            on_progress=lambda *progress: events.append(progress),
-            on_crop=lambda crop: events.append(tuple(crop.shape)),
-            check_interrupt=lambda: events.append("check"),
+        identity,
+        run=RunOptions(
+            max_batch=3,
+            monitor=Monitor(
+                on_progress=lambda *progress: events.append(progress),
+                on_crop=lambda crop: events.append(tuple(crop.shape)),
+                check_interrupt=lambda: events.append("check"),
+            ),
         ),
     )
     size = identity.config.size
@@ -154,7 +161,10 @@ def test_an_interruption_stops_the_work(identity):
 
     with pytest.raises(StopError):
         gpen_core.restore_faces(
-            batch(), identity, faces_at(*PLACES), monitor=Monitor(check_interrupt=stop)
+            batch(),
+            faces_at(*PLACES),
+            identity,
+            run=RunOptions(monitor=Monitor(check_interrupt=stop)),
         )
 
 
@@ -164,7 +174,7 @@ def test_a_network_that_overflows_is_reported_and_not_pasted():
     network = gpen_core.build_model(state_dict)
     network.to_rgbs[-1].weight.fill_(1e30)
     with pytest.raises(NonFiniteOutputError, match="fp32"):
-        gpen_core.restore_faces(batch(), network, faces_at(*PLACES))
+        gpen_core.restore_faces(batch(), faces_at(*PLACES), network)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +188,7 @@ def test_a_network_that_overflows_is_reported_and_not_pasted():
 )
 def test_images_of_another_kind_are_refused(identity, images, remedy):
     with pytest.raises(TensorSpecError, match=remedy):
-        gpen_core.restore_faces(images, identity, Faces.empty())
+        gpen_core.restore_faces(images, Faces.empty(), identity)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +210,9 @@ def test_a_batch_that_does_not_fit_is_halved_down_to_one_face(identity, monkeypa
         return forward(self, crops)
 
     monkeypatch.setattr(type(identity), "forward", cramped)
-    result = gpen_core.restore_faces(batch(), identity, faces_at(*PLACES), max_batch=4)
+    result = gpen_core.restore_faces(
+        batch(), faces_at(*PLACES), identity, run=RunOptions(max_batch=4)
+    )
     torch.testing.assert_close(result.images, batch(), rtol=0, atol=1e-6)
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
 
@@ -211,7 +223,7 @@ def test_a_face_that_does_not_fit_says_what_to_do(identity, monkeypatch):
 
     monkeypatch.setattr(type(identity), "forward", full)
     with pytest.raises(DeviceMemoryError, match="smaller model") as raised:
-        gpen_core.restore_faces(batch(), identity, faces_at(*PLACES))
+        gpen_core.restore_faces(batch(), faces_at(*PLACES), identity)
     # ComfyUI frees its models when it sees this one.
     assert isinstance(raised.value, torch.cuda.OutOfMemoryError)
 
@@ -222,31 +234,31 @@ def test_another_error_of_the_network_is_passed_on(identity, monkeypatch):
 
     monkeypatch.setattr(type(identity), "forward", broken)
     with pytest.raises(RuntimeError, match="something else"):
-        gpen_core.restore_faces(batch(), identity, faces_at(*PLACES), max_batch=4)
+        gpen_core.restore_faces(batch(), faces_at(*PLACES), identity, run=RunOptions(max_batch=4))
 
 
 def test_pixels_that_are_not_finite_are_refused(identity):
     images = batch()
     images[1, 0, 50, 60] = float("nan")
     with pytest.raises(TensorSpecError, match="face 0 of image 1"):
-        gpen_core.restore_faces(images, identity, faces_at((1, 20.0, 20.0, 80.0)))
+        gpen_core.restore_faces(images, faces_at((1, 20.0, 20.0, 80.0)), identity)
 
 
 def test_faces_of_another_batch_are_refused(identity):
     with pytest.raises(TensorSpecError, match="below 3"):
-        gpen_core.restore_faces(batch(), identity, faces_at((3, 0.0, 0.0, 50.0)))
+        gpen_core.restore_faces(batch(), faces_at((3, 0.0, 0.0, 50.0)), identity)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
 def test_tiny_images_come_back(identity, size):
     images = noise(size)[None]
-    result = gpen_core.restore_faces(images, identity, faces_at((0, 0.0, 0.0, float(size))))
+    result = gpen_core.restore_faces(images, faces_at((0, 0.0, 0.0, float(size))), identity)
     torch.testing.assert_close(result.images, images, rtol=0, atol=1e-6)
 
 
 def test_half_precision_images_keep_their_dtype_and_their_bits(random_network):
     images = batch().half()
-    result = gpen_core.restore_faces(images, random_network, faces_at(*PLACES))
+    result = gpen_core.restore_faces(images, faces_at(*PLACES), random_network)
     inside = (result.masks > 0)[:, None].expand_as(images)
     assert result.images.dtype == torch.float16
     assert torch.equal(result.images[~inside], images[~inside])
@@ -258,7 +270,7 @@ def test_a_real_face_is_found_aligned_and_given_back(identity, detector):
     images = torch.from_numpy(np.array(astronaut())).permute(2, 0, 1)[None] / 255
     faces = gpen_core.detect_faces(images, detector)
     assert len(faces) == 1
-    result = gpen_core.restore_faces(images, identity, faces, keep_crops=True)
+    result = gpen_core.restore_faces(images, faces, identity, run=RunOptions(keep_crops=True))
     torch.testing.assert_close(result.images, images, rtol=0, atol=1e-6)
     # In the crop the face is where the template wants it: found there again, at those points.
     again = gpen_core.detect_faces(result.crops, detector)

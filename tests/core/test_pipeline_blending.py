@@ -7,8 +7,9 @@ import skimage.data
 import torch
 
 import gpen_core
+from gpen_core import RunOptions
 from gpen_core.blending.color_match import match_color
-from gpen_core.blending.compositing import Compositor
+from gpen_core.blending.compositing import Compositor, FaceChange
 from gpen_core.blending.detail import blend_detail_
 from gpen_core.blending.face_mask import crop_mask
 from gpen_core.blending.settings import BlendSettings
@@ -128,7 +129,8 @@ def test_the_grain_of_another_picture_is_given_where_that_is_asked_for():
     source = image + 0.03 * torch.randn(3, 400, 400, generator=generator)
     matrix = align_faces(faces_at((0, 120.0, 110.0, 160.0)).landmarks, Template.FFHQ, 256)[0]
     compositor = Compositor(image, mask, BlendSettings(grain=1.0), grain_source=source)
-    compositor.add(torch.full((3, 256, 256), 0.5), torch.full((3, 256, 256), 0.6), matrix)
+    before, after = torch.full((3, 256, 256), 0.5), torch.full((3, 256, 256), 0.6)
+    compositor.add(FaceChange(before, after, matrix))
     compositor.finish()
     assert image[:, mask == 1].std() == pytest.approx(0.03, rel=0.15)
 
@@ -136,14 +138,14 @@ def test_the_grain_of_another_picture_is_given_where_that_is_asked_for():
 def test_the_grain_of_a_clip_in_parts_is_that_of_the_whole(random_network):
     images, faces = batch(), faces_at((0, 20.0, 10.0, 80.0), (1, 20.0, 10.0, 80.0))
     settings = BlendSettings(grain=1.0)
-    whole = gpen_core.restore_faces(images[:2], random_network, faces, settings=settings).images
+    whole = gpen_core.restore_faces(images[:2], faces, random_network, settings=settings).images
     second = faces_at((0, 20.0, 10.0, 80.0))
     parts = [
         gpen_core.restore_faces(
-            images[i : i + 1], random_network, second, settings=settings, seed=i
+            images[i : i + 1], second, random_network, settings=settings, run=RunOptions(seed=i)
         ).images
         for i in range(2)
     ]
     assert torch.equal(torch.cat(parts), whole)
-    unseeded = gpen_core.restore_faces(images[1:2], random_network, second, settings=settings)
+    unseeded = gpen_core.restore_faces(images[1:2], second, random_network, settings=settings)
     assert not torch.equal(unseeded.images, parts[1])

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import gpen_core
+from gpen_core import RunOptions
 from gpen_core.blending.settings import BlendSettings
 from gpen_core.errors import TensorSpecError
 from gpen_core.network.config import GpenConfig
@@ -20,11 +21,11 @@ def test_crop_restore_and_paste_equal_the_whole_exactly(random_network, template
     images, faces = batch(4), faces_at(*PLACES)
     settings = BlendSettings(template, blend=0.7, padding=0.1, feather=0.2)
     whole = gpen_core.restore_faces(
-        images, random_network, faces, settings=settings, keep_crops=True
+        images, faces, random_network, settings=settings, run=RunOptions(keep_crops=True)
     )
     crops = gpen_core.crop_faces(images, faces, 256, template=template)
     assert torch.equal(crops, whole.crops)
-    restored = torch.cat([gpen_core.restore_crops(random_network, crop[None]) for crop in crops])
+    restored = torch.cat([gpen_core.restore_crops(crop[None], random_network) for crop in crops])
     pasted = gpen_core.paste_faces(images, faces, restored, settings=settings)
     assert torch.equal(pasted.images, whole.images)
     assert torch.equal(pasted.masks, whole.masks)
@@ -53,13 +54,13 @@ def test_no_faces_make_no_crops():
 def test_a_canvas_gets_the_faces_at_its_own_resolution(random_network):
     images, faces = batch(), faces_at(*PLACES)
     canvas = F.interpolate(images, scale_factor=3, mode="bicubic").clamp(0, 1)
-    result = gpen_core.restore_faces(images, random_network, faces, canvas=canvas.clone())
+    result = gpen_core.restore_faces(images, faces, random_network, canvas=canvas.clone())
     assert result.images.shape == canvas.shape
     assert result.masks.shape == (3, 360, 360)
     outside = (result.masks == 0)[:, None].expand_as(canvas)
     assert torch.equal(result.images[outside], canvas[outside])
     # What is pasted is the restored crop itself, not an enlargement of the small result.
-    small = gpen_core.restore_faces(images, random_network, faces)
+    small = gpen_core.restore_faces(images, faces, random_network)
     enlarged = F.interpolate(small.masks[:, None], scale_factor=3, mode="bilinear")[:, 0]
     assert (enlarged - result.masks).abs().mean() < 0.01
 
@@ -77,7 +78,7 @@ def test_an_exactly_enlarged_canvas_shows_the_detail_of_the_crop():
 def test_a_canvas_of_another_batch_is_refused(identity):
     with pytest.raises(TensorSpecError, match="canvas"):
         gpen_core.restore_faces(
-            batch(), identity, faces_at(*PLACES), canvas=torch.zeros(2, 3, 240, 240)
+            batch(), faces_at(*PLACES), identity, canvas=torch.zeros(2, 3, 240, 240)
         )
 
 
@@ -85,7 +86,7 @@ def test_a_user_mask_limits_where_faces_are_pasted(random_network):
     images, faces = batch(), faces_at(*PLACES)
     user_masks = torch.zeros(1, 120, 120)
     user_masks[:, :, 60:] = 0.5
-    result = gpen_core.restore_faces(images, random_network, faces, user_masks=user_masks)
+    result = gpen_core.restore_faces(images, faces, random_network, user_masks=user_masks)
     assert torch.equal(result.images[..., :60], images[..., :60])
     assert result.masks.max() == 0.5
     assert (result.images[..., 60:] - images[..., 60:]).abs().max() > 0.05
@@ -94,16 +95,16 @@ def test_a_user_mask_limits_where_faces_are_pasted(random_network):
 def test_a_user_mask_of_another_size_is_refused(identity):
     with pytest.raises(TensorSpecError, match="user_masks"):
         gpen_core.restore_faces(
-            batch(), identity, faces_at(*PLACES), user_masks=torch.ones(1, 60, 60)
+            batch(), faces_at(*PLACES), identity, user_masks=torch.ones(1, 60, 60)
         )
 
 
 def test_fine_grain_of_a_face_larger_than_the_crop_is_kept_or_replaced(identity):
     images, faces = noise(600)[None], faces_at((0, 0.0, 0.0, 600.0))
-    kept = gpen_core.restore_faces(images, identity, faces)
+    kept = gpen_core.restore_faces(images, faces, identity)
     torch.testing.assert_close(kept.images, images, rtol=0, atol=1e-6)
     replaced = gpen_core.restore_faces(
-        images, identity, faces, settings=BlendSettings(fine_grain="replace")
+        images, faces, identity, settings=BlendSettings(fine_grain="replace")
     )
     inside = replaced.masks[0] == 1
     # Noise of 600 pixels through 256: what is left is what the crop can hold.

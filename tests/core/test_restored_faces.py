@@ -13,7 +13,7 @@ import skimage.data
 import torch
 
 import gpen_core
-from gpen_core import BlendSettings, DegradeSettings, Faces
+from gpen_core import BlendSettings, DegradeSettings, Faces, SwapPairs
 from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.comparison import compare_images, flicker, seam
 from gpen_core.faces.clip import steady_faces
@@ -87,7 +87,7 @@ def damaged(photo):
 def test_a_damaged_face_comes_nearer_to_the_original(photo, faces, network, detector):
     originals = photo.expand(4, -1, -1, -1)
     damaged = damage(originals, blur="2", reduce="4", seed=0)
-    result = gpen_core.restore_faces(damaged, network, repeated(faces, 4))
+    result = gpen_core.restore_faces(damaged, repeated(faces, 4), network)
     before, after = (
         compare_images(originals, images, result.masks, detector=detector)
         for images in (damaged, result.images)
@@ -100,7 +100,7 @@ def test_a_damaged_face_comes_nearer_to_the_original(photo, faces, network, dete
 
 @pytest.mark.parametrize("setting", [{}, {"color": 1.0}, {"detail": 1.0}, {"grain": 1.0}])
 def test_pixels_outside_the_mask_keep_every_bit(damaged, faces, network, setting):
-    result = gpen_core.restore_faces(damaged, network, faces, settings=BlendSettings(**setting))
+    result = gpen_core.restore_faces(damaged, faces, network, settings=BlendSettings(**setting))
     outside = (result.masks == 0)[:, None].expand_as(damaged)
     assert torch.equal(result.images[outside], damaged[outside])
     inside = (result.masks == 1)[:, None].expand_as(damaged)
@@ -108,8 +108,8 @@ def test_pixels_outside_the_mask_keep_every_bit(damaged, faces, network, setting
 
 
 def test_a_face_that_is_not_damaged_is_left_nearly_as_it_is(photo, damaged, faces, network):
-    result = gpen_core.restore_faces(photo, network, faces)
-    changed = gpen_core.restore_faces(damaged, network, faces)
+    result = gpen_core.restore_faces(photo, faces, network)
+    changed = gpen_core.restore_faces(damaged, faces, network)
     assert compare_images(photo, result.images, result.masks).region.psnr > 38
     assert compare_images(damaged, changed.images, changed.masks).region.psnr < 36
 
@@ -122,7 +122,7 @@ def test_a_soft_edge_leaves_no_seam_and_a_hard_one_does(damaged, faces, network,
     def restored_seam(feather):
         # So far inside that the edge runs through what is restored.
         settings = BlendSettings(feather=feather, padding=0.15, shape=shape)
-        result = gpen_core.restore_faces(damaged, network, faces, settings=settings)
+        result = gpen_core.restore_faces(damaged, faces, network, settings=settings)
         return seam(result.images, result.masks), seam(damaged, result.masks)
 
     (soft, soft_before), (hard, hard_before) = restored_seam(0.12), restored_seam(0)
@@ -139,7 +139,7 @@ def test_color_takes_the_cast_of_the_network_off_the_face(damaged, faces, warm_n
 
     def difference(color):
         settings = BlendSettings(color=color)
-        result = gpen_core.restore_faces(sunset, warm_network, faces, settings=settings)
+        result = gpen_core.restore_faces(sunset, faces, warm_network, settings=settings)
         inside = (result.masks[0] == 1).numpy()
         labs = [
             skimage.color.rgb2lab(blurred(images[0], 4)[inside])
@@ -158,7 +158,7 @@ def test_detail_leaves_the_coarse_structure_as_it_was(damaged, faces, name, requ
     def restore(detail):
         settings = BlendSettings(detail=detail)
         model = request.getfixturevalue(name)
-        return gpen_core.restore_faces(damaged, model, faces, settings=settings)
+        return gpen_core.restore_faces(damaged, faces, model, settings=settings)
 
     def coarse_difference(result):
         inside = (result.masks[0] == 1).numpy()
@@ -196,7 +196,7 @@ def test_grain_gives_the_face_the_noise_around_it(photo, faces, network):
 
     def noise_ratio(grain):
         settings = BlendSettings(grain=grain)
-        result = gpen_core.restore_faces(pictures, network, repeated(faces, 3), settings=settings)
+        result = gpen_core.restore_faces(pictures, repeated(faces, 3), network, settings=settings)
         inside, outside = flat & (result.masks[0] == 1), flat & (result.masks[0] == 0)
         assert min(inside.sum(), outside.sum()) > 500
         return flicker(result.images, inside) / flicker(result.images, outside)
@@ -221,7 +221,7 @@ def test_smoothing_holds_a_still_face_still(damaged, faces, network):
 
     def restored_flicker(strength):
         steady = steady_faces(jittered, n_frames, strength)
-        result = gpen_core.restore_faces(clip, network, steady)
+        result = gpen_core.restore_faces(clip, steady, network)
         return flicker(result.images, (result.masks == 1).all(dim=0))
 
     jitter = restored_flicker(0)
@@ -259,7 +259,7 @@ def swapped(pair, pair_faces, photo, detector):
 
 def blend(pair, swapped, network, faces, **influences):
     settings = SwapSettings(**{"color": 0, "grain": 0, "keep": 0, **influences})
-    return blend_swap(pair, swapped, network, faces, settings=settings)
+    return blend_swap(SwapPairs(pair, swapped), faces, network, settings=settings)
 
 
 def test_a_restored_swap_is_sharper_and_the_other_face_untouched(
@@ -273,7 +273,7 @@ def test_a_restored_swap_is_sharper_and_the_other_face_untouched(
     outside = (result.masks == 0)[:, None].expand_as(swapped)
     assert torch.equal(result.images[outside], swapped[outside])
     # Restoring every face would change the one that nobody swapped.
-    everyone = gpen_core.restore_faces(swapped, network, pair_faces)
+    everyone = gpen_core.restore_faces(swapped, pair_faces, network)
     right = slice(pair.shape[3] // 2, None)
     assert torch.equal(result.images[..., right], swapped[..., right])
     assert not torch.equal(everyone.images[..., right], swapped[..., right])

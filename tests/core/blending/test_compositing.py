@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gpen_core.blending.compositing import Compositor
+from gpen_core.blending.compositing import Compositor, FaceChange
 from gpen_core.blending.settings import BlendSettings
 from gpen_core.geometry.alignment import invert_affine
 from gpen_core.geometry.warping import crop_image
@@ -16,7 +16,7 @@ def composite(image, changes, matrices, settings=HARD):
     result, mask = image.clone(), torch.zeros(image.shape[-2:])
     compositor = Compositor(result, mask, settings)
     for change, matrix in zip(changes, matrices, strict=True):
-        compositor.add(torch.zeros_like(change), change, matrix)
+        compositor.add(FaceChange(torch.zeros_like(change), change, matrix))
     compositor.finish()
     return result, mask
 

@@ -16,7 +16,7 @@ def test_face_masks_are_those_that_restore_faces_pastes_with(shape):
     network = build_model(identity_state_dict(GpenConfig(256, 1, 0.0625)))
     faces = faces_at(*PLACES)
     settings = BlendSettings(shape=shape, padding=0.05, feather=0.2)
-    result = restore_faces(batch(), network, faces, settings=settings)
+    result = restore_faces(batch(), faces, network, settings=settings)
     masks = face_masks(faces, 3, (120, 120), shape=shape, padding=0.05, feather=0.2)
     torch.testing.assert_close(masks, result.masks, rtol=0, atol=1e-5)
     assert not masks[2].any()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.transforms.functional import gaussian_blur as blur
 
-from gpen_core import Faces
+from gpen_core import Faces, RunOptions, SwapPairs
 from gpen_core.blending.color_match import rgb_to_oklab
 from gpen_core.blending.grain import measure_noise
 from gpen_core.errors import TensorSpecError
@@ -58,10 +58,9 @@ def test_with_all_influences_off_the_swap_comes_back_bit_for_bit(
     originals, swapped, faces, random_network
 ):
     result = blend_swap(
-        originals,
-        swapped,
-        random_network,
+        SwapPairs(originals, swapped),
         faces,
+        random_network,
         settings=OFF,
         user_masks=torch.zeros(1, SIZE, SIZE),
     )
@@ -72,7 +71,9 @@ def test_with_all_influences_off_the_swap_comes_back_bit_for_bit(
 
 def test_only_the_swapped_face_is_changed(originals, swapped, faces, random_network):
     before = swapped.clone()
-    result = blend_swap(originals, swapped, random_network, faces, settings=settings(restore=1))
+    result = blend_swap(
+        SwapPairs(originals, swapped), faces, random_network, settings=settings(restore=1)
+    )
     assert torch.equal(swapped, before)
     assert result.faces.image_index.tolist() == [0]
     assert torch.equal(result.images[1], swapped[1])
@@ -86,10 +87,9 @@ def test_the_change_stays_within_what_the_swap_touched_and_its_margin(
 ):
     def reach(margin: float) -> float:
         masks = blend_swap(
-            originals,
-            swapped,
-            random_network,
+            SwapPairs(originals, swapped),
             faces,
+            random_network,
             settings=settings(restore=1, margin=margin, keep=0),
         ).masks
         return float(masks[0].sum())
@@ -103,13 +103,15 @@ def test_the_change_stays_within_what_the_swap_touched_and_its_margin(
 def test_the_identity_network_gives_the_swap_back(originals, swapped, faces, identity):
     for detail in (0, 0.5, 1):
         chosen = settings(restore=1, detail=detail, keep=1)
-        result = blend_swap(originals, swapped, identity, faces, settings=chosen)
+        result = blend_swap(SwapPairs(originals, swapped), faces, identity, settings=chosen)
         assert psnr(result.images, swapped) > 110
 
 
 def test_restore_scales_the_change(originals, swapped, faces, random_network):
     full, half = (
-        blend_swap(originals, swapped, random_network, faces, settings=settings(restore=share))
+        blend_swap(
+            SwapPairs(originals, swapped), faces, random_network, settings=settings(restore=share)
+        )
         for share in (1.0, 0.5)
     )
     change, half_change = full.images - swapped, half.images - swapped
@@ -122,7 +124,9 @@ def test_color_brings_the_face_into_the_light_of_the_original(faces, identity, f
     face = photo[0].roll(3, 2)
     cast = face * torch.tensor([1.0, 0.8, 0.65]).view(3, 1, 1)
     swap = torch.lerp(photo[0], cast, face_mask)
-    result = blend_swap(photo, swap[None], identity, faces_at(SWAPPED), settings=settings(color=1))
+    result = blend_swap(
+        SwapPairs(photo, swap[None]), faces_at(SWAPPED), identity, settings=settings(color=1)
+    )
     inside = face_mask * (result.masks[0] > 0.99) > 0
 
     def distance(image):
@@ -136,7 +140,7 @@ def test_grain_is_that_of_the_original(originals, swapped, faces, identity, face
     noise = torch.randn(originals.shape, generator=torch.Generator().manual_seed(1)) * 0.03
     noisy = (originals + noise).clamp(0, 1)
     clean_face = swapped * face_mask + noisy * (1 - face_mask)
-    result = blend_swap(noisy, clean_face, identity, faces, settings=settings(grain=1))
+    result = blend_swap(SwapPairs(noisy, clean_face), faces, identity, settings=settings(grain=1))
     assert measure_noise(clean_face[0], face_mask).sigma < 0.01
     added = result.images[0] - clean_face[0]
     inside = F.avg_pool2d(face_mask[None], 15, 1, 7)[0] == 1
@@ -152,13 +156,12 @@ def test_grain_is_put_back_into_the_margin_if_the_network_took_it(
     noisy = (originals + noise).clamp(0, 1)
     clean_face = swapped * face_mask + noisy * (1 - face_mask)
     monkeypatch.setattr(
-        "gpen_core.swaps.blend.restore_crops", lambda model, crops: blur(crops, 15, 3.0)
+        "gpen_core.swaps.blend.restore_crops", lambda crops, model: blur(crops, 15, 3.0)
     )
     result = blend_swap(
-        noisy,
-        clean_face,
-        identity,
+        SwapPairs(noisy, clean_face),
         faces,
+        identity,
         settings=settings(restore=1, detail=0, grain=1, margin=0.15),
     )
     around = (F.max_pool2d(face_mask[None], 3, 1, 1)[0] == 0) & (result.masks[0] > 0.8)
@@ -172,7 +175,11 @@ def test_outside_the_mask_the_original_shows(originals, swapped, faces, identity
     mask = torch.zeros(1, SIZE, SIZE)
     mask[..., :80] = 1
     result = blend_swap(
-        originals, swapped, identity, faces, settings=settings(restore=1, keep=1), user_masks=mask
+        SwapPairs(originals, swapped),
+        faces,
+        identity,
+        settings=settings(restore=1, keep=1),
+        user_masks=mask,
     )
     hidden = (face_mask > 0) & (mask[0] == 0)
     torch.testing.assert_close(
@@ -185,10 +192,9 @@ def test_outside_the_mask_the_original_shows(originals, swapped, faces, identity
 
 def test_half_of_keep_is_half_of_the_original(originals, swapped, faces, identity, face_mask):
     result = blend_swap(
-        originals,
-        swapped,
-        identity,
+        SwapPairs(originals, swapped),
         faces,
+        identity,
         settings=settings(keep=0.5),
         user_masks=torch.zeros(1, SIZE, SIZE),
     )
@@ -218,7 +224,11 @@ def test_what_the_parser_sees_as_hair_comes_from_the_original(
 ):
     parser = LeftHalfIsFace()
     result = blend_swap(
-        originals, swapped, identity, faces, settings=settings(restore=1, keep=1), parser=parser
+        SwapPairs(originals, swapped),
+        faces,
+        identity,
+        settings=settings(restore=1, keep=1),
+        parser=parser,
     )
     # The crop's middle is at x = 80; its soft edge is 0.08 of 100 pixels wide.
     left, right = face_mask.clone(), face_mask.clone()
@@ -236,7 +246,9 @@ def test_what_the_parser_sees_as_hair_comes_from_the_original(
 
 def test_the_parser_is_not_asked_if_nothing_is_kept(originals, swapped, faces, identity):
     parser = LeftHalfIsFace()
-    blend_swap(originals, swapped, identity, faces, settings=settings(color=1), parser=parser)
+    blend_swap(
+        SwapPairs(originals, swapped), faces, identity, settings=settings(color=1), parser=parser
+    )
     assert not parser.seen
 
 
@@ -244,17 +256,17 @@ def test_originals_of_another_size_are_brought_to_that_of_the_swap(
     originals, swapped, faces, identity
 ):
     large = F.interpolate(originals, scale_factor=2, mode="bicubic")
-    result = blend_swap(large, swapped, identity, faces, settings=SwapSettings(grain=0))
+    result = blend_swap(SwapPairs(large, swapped), faces, identity, settings=SwapSettings(grain=0))
     assert len(result.faces) == 1
     assert result.images.shape == swapped.shape
 
 
 def test_frames_say_which_original_is_whose(originals, swapped, faces, identity):
     three = torch.stack([1 - originals[0], originals[0], originals[1]])
-    result = blend_swap(three, swapped, identity, faces, frames=[1, 2], settings=OFF)
+    result = blend_swap(SwapPairs(three, swapped, [1, 2]), faces, identity, settings=OFF)
     assert result.faces.image_index.tolist() == [0]
     with pytest.raises(TensorSpecError, match="originals: expected one for each of 2"):
-        blend_swap(three, swapped, identity, faces, settings=OFF)
+        blend_swap(SwapPairs(three, swapped), faces, identity, settings=OFF)
 
 
 def test_alpha_of_the_swap_stays_and_that_of_the_original_is_ignored(
@@ -262,19 +274,20 @@ def test_alpha_of_the_swap_stays_and_that_of_the_original_is_ignored(
 ):
     alpha = torch.rand(2, 1, SIZE, SIZE)
     result = blend_swap(
-        torch.cat([originals, 1 - alpha], 1),
-        torch.cat([swapped, alpha], 1),
-        random_network,
+        SwapPairs(torch.cat([originals, 1 - alpha], 1), torch.cat([swapped, alpha], 1)),
         faces,
+        random_network,
     )
     assert torch.equal(result.images[:, 3:], alpha)
-    plain = blend_swap(originals, swapped, random_network, faces)
+    plain = blend_swap(SwapPairs(originals, swapped), faces, random_network)
     assert torch.equal(result.images[:, :3], plain.images)
 
 
 def test_crops_are_those_of_the_swapped_faces(originals, swapped, random_network):
     faces = faces_at(UNTOUCHED, SWAPPED)
-    result = blend_swap(originals, swapped, random_network, faces, keep_crops=True)
+    result = blend_swap(
+        SwapPairs(originals, swapped), faces, random_network, run=RunOptions(keep_crops=True)
+    )
     assert result.crops.shape == result.blended_crops.shape == (1, 3, 256, 256)
     assert not torch.equal(result.crops, result.blended_crops)
 
@@ -283,13 +296,21 @@ def test_batches_do_not_change_the_result(originals, swapped, random_network):
     both = torch.stack([swapped[0], swapped[0]])
     faces = faces_at(SWAPPED, (1, *SWAPPED[1:]))
     one, two = (
-        blend_swap(originals, both, random_network, faces, max_batch=n).images for n in (1, 2)
+        blend_swap(
+            SwapPairs(originals, both), faces, random_network, run=RunOptions(max_batch=n)
+        ).images
+        for n in (1, 2)
     )
     torch.testing.assert_close(one, two, rtol=0, atol=1e-4)
 
 
 def test_no_faces_leave_the_swap_as_it_is(originals, swapped, random_network):
-    result = blend_swap(originals, swapped, random_network, Faces.empty(), keep_crops=True)
+    result = blend_swap(
+        SwapPairs(originals, swapped),
+        Faces.empty(),
+        random_network,
+        run=RunOptions(keep_crops=True),
+    )
     assert torch.equal(result.images, swapped)
     assert len(result.crops) == 0
 
@@ -297,14 +318,21 @@ def test_no_faces_leave_the_swap_as_it_is(originals, swapped, random_network):
 def test_progress_and_interruption(originals, swapped, faces, random_network):
     seen = []
     monitor = Monitor(on_progress=lambda *done: seen.append(done))
-    blend_swap(originals, swapped, random_network, faces, monitor=monitor)
+    blend_swap(
+        SwapPairs(originals, swapped), faces, random_network, run=RunOptions(monitor=monitor)
+    )
     assert seen == [(1, 1)]
 
     def stop():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        blend_swap(originals, swapped, random_network, faces, monitor=Monitor(check_interrupt=stop))
+        blend_swap(
+            SwapPairs(originals, swapped),
+            faces,
+            random_network,
+            run=RunOptions(monitor=Monitor(check_interrupt=stop)),
+        )
 
 
 @pytest.mark.parametrize("field", ["restore", "detail", "color", "grain", "keep", "margin"])
