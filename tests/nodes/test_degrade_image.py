@@ -84,7 +84,7 @@ def test_the_help_page_says_what_the_presets_are(module):
     page = (REPOSITORY / "js" / "docs" / "GPEN_Degrade.md").read_text("utf-8")
     lines = [
         [cell.strip() for cell in line.strip("|\n").split("|")]
-        for line in page.partition("a dash is nothing:")[2].splitlines()
+        for line in page.partition("a dash means nothing:")[2].splitlines()
         if line.startswith("|")
     ]
     head, _, *table = lines
