@@ -7,7 +7,7 @@ VENV := .venv/bin
 PACK := gpen_face_restore
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo screenshots train test lint types check bench quality bench-gpu format clean distclean
+.PHONY: help setup demo screenshots train test lint lint-js types check bench quality bench-gpu format clean distclean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,9 +28,13 @@ train: setup ## train a small network on PHOTOS=folder; ARGS="--pictures 100000"
 test: setup ## run all tests; ARGS="-k name -x" goes to pytest
 	@$(VENV)/python -m pytest tests -c tests/pytest.ini $(ARGS)
 
-lint: setup ## check style and formatting
+lint: setup lint-js ## check style and formatting
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
+
+# With a Node.js of the system, or one that pip has put into .venv.
+lint-js: ## check js/ with ESLint and TypeScript, if there is a Node.js
+	@PATH="$(CURDIR)/$(VENV):$$PATH" tools/js/check
 
 # Run under the pack's name: the folder of a clone may be called what no Python package can be.
 types: setup ## check types

@@ -1,9 +1,14 @@
+// @ts-check
 // The row under a picture: steps through images and faces, and zoom.
 
 import { button, element } from "./dom.js";
 
-/** "‹ face 1/3 ›". `onStep` gets -1 or 1. */
+/** "‹ face 1/3 ›". */
 export class Stepper {
+  /**
+   * @param {string} what
+   * @param {(step: -1 | 1) => void} onStep
+   */
   constructor(what, onStep) {
     this.what = what;
     this.label = element("output", { className: "gpen-step-label" });
@@ -16,7 +21,11 @@ export class Stepper {
     );
   }
 
-  /** `position` counts from 0, null: at none. */
+  /**
+   * @param {number | null} position from 0; null: at none
+   * @param {number} count
+   * @param {boolean} isShown
+   */
   show(position, count, isShown) {
     this.element.hidden = !isShown;
     this.label.textContent = `${this.what} ${position === null ? "–" : position + 1}/${count}`;
@@ -25,10 +34,11 @@ export class Stepper {
 
 /** "− 100% + 1:1 Fit" for a stage. */
 export class ZoomButtons {
+  /** @param {import("./stage.js").Stage} stage */
   constructor(stage) {
     this.stage = stage;
     this.label = element("output", { className: "gpen-zoom" });
-    const step = (factor) => () => stage.zoomTo(stage.scale * factor);
+    const step = (/** @type {number} */ factor) => () => stage.zoomTo(stage.scale * factor);
     this.element = element(
       "span",
       { className: "gpen-stepper", role: "group", "aria-label": "zoom" },

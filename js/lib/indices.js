@@ -1,8 +1,14 @@
+// @ts-check
 // The notation of the widget `indices`, as parse_indices in gpen_core/faces/selection.py reads it.
 
 const ITEM = /^\s*([0-9]{1,4})\s*(?:-\s*([0-9]{1,4})\s*)?$/;
 
-/** The numbers in a text such as "0,2-4": a Set, empty for a blank text; null if it is not one. */
+/**
+ * The numbers in a text such as "0,2-4": a Set, empty for a blank text; null if it is not one.
+ *
+ * @param {string} text
+ * @returns {Set<number> | null}
+ */
 export function parseIndices(text) {
   const numbers = new Set();
   if (!text.trim()) return numbers;
@@ -17,6 +23,7 @@ export function parseIndices(text) {
   return numbers;
 }
 
+/** @param {Iterable<number>} numbers */
 export function formatIndices(numbers) {
   return [...numbers].sort((one, other) => one - other).join(",");
 }
