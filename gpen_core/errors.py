@@ -1,6 +1,25 @@
 """Errors of the core. Each derives from ``GpenError`` and from the built-in it specialises.
 
 Messages read ``<subject>: expected <spec>, got <actual>. <what to do>``.
+
+    GpenError
+    |-- TensorSpecError (ValueError)
+    |-- DegenerateLandmarksError (ValueError)
+    |-- SettingError (ValueError)
+    |   |-- DegradeSettingsError
+    |   `-- SelectionError
+    |-- CheckpointError (ValueError)
+    |   |-- CheckpointNotFoundError (FileNotFoundError)
+    |   |-- CheckpointReadError
+    |   |   `-- UnsafeCheckpointError
+    |   |-- NotGpenError
+    |   `-- CheckpointMismatchError
+    |-- DownloadError (OSError)
+    |   `-- UnreachableError (ConnectionError)
+    |-- MediaError (ValueError)
+    |-- FrameMatchError (ValueError)
+    |-- NonFiniteOutputError (ArithmeticError)
+    `-- DeviceMemoryError (torch.cuda.OutOfMemoryError)
 """
 
 from __future__ import annotations
@@ -13,15 +32,31 @@ class GpenError(Exception):
 
 
 class TensorSpecError(GpenError, ValueError):
-    """A tensor has the wrong shape, dtype, range or contents."""
+    """A tensor has the wrong shape, dtype, device or contents."""
 
 
 class DegenerateLandmarksError(GpenError, ValueError):
     """Landmarks from which no similarity transform follows: all points coincide."""
 
 
+class SettingError(GpenError, ValueError):
+    """A number outside its limits, or a word that is none of the choices."""
+
+
+class DegradeSettingsError(SettingError):
+    """A setting of a degradation that is unknown or outside its limits."""
+
+
+class SelectionError(SettingError):
+    """A list of face numbers that cannot be read."""
+
+
 class CheckpointError(GpenError, ValueError):
     """A model file that cannot be used. The subclasses say why."""
+
+
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """There is no file at the path."""
 
 
 class CheckpointReadError(CheckpointError):
@@ -40,10 +75,6 @@ class CheckpointMismatchError(CheckpointError):
     """The file holds a GPEN network with tensors missing or of the wrong shape."""
 
 
-class CheckpointNotFoundError(GpenError, FileNotFoundError):
-    """There is no file at the path."""
-
-
 class DownloadError(GpenError, OSError):
     """A published file could not be had. The message says where to get it and where to put it."""
 
@@ -58,14 +89,6 @@ class NonFiniteOutputError(GpenError, ArithmeticError):
 
 class FrameMatchError(GpenError, ValueError):
     """The frames of a swap are not those of the original."""
-
-
-class SelectionError(GpenError, ValueError):
-    """A list of face numbers that cannot be read."""
-
-
-class DegradeSettingsError(GpenError, ValueError):
-    """A setting of a degradation that is unknown or outside its limits."""
 
 
 class DeviceMemoryError(GpenError, torch.cuda.OutOfMemoryError):

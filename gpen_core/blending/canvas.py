@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
 
 import torch
 from torch import Tensor
 
-from ..errors import TensorSpecError
 from ..faces.faces import Faces
 from ..geometry.alignment import Template, align_faces, scale_of
+from ..settings import Choice, check_limits
 
 MAX_SCALE = 8.0
 _LANCZOS_LOBES = 3
 
 
-class CanvasSize(str, Enum):
+class CanvasSize(Choice):
     """How the size of the output is chosen."""
 
     INPUT = "as input"
@@ -43,13 +42,10 @@ class CanvasSettings:
         """Check the range.
 
         Raises:
-            TensorSpecError: ``scale`` is outside 1 to 8.
+            SettingError: ``scale`` is outside 1 to 8.
         """
         object.__setattr__(self, "output_size", CanvasSize(self.output_size))
-        if not 1 <= self.scale <= MAX_SCALE:
-            raise TensorSpecError(
-                f"scale: expected 1 to 8, got {self.scale}. Bring it into that range."
-            )
+        check_limits(self, {"scale": (1.0, MAX_SCALE)})
 
 
 def canvas_scale(

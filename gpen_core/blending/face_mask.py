@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ..errors import TensorSpecError
+from ..errors import SettingError, TensorSpecError
 from ..faces.faces import Faces
 from ..faces.parsing import REGIONS, FaceRegion
 from ..geometry.alignment import Template, align_faces, invert_affine
@@ -101,7 +101,7 @@ def region_mask(
 
     Raises:
         TensorSpecError: ``parsed`` has another shape or dtype.
-        ValueError: No region is given or one is not known, or another argument is out of range.
+        SettingError: No region is given or one is not known, or another argument is out of range.
     """
     if parsed.ndim != 4 or parsed.shape[1] != len(REGIONS) or not parsed.is_floating_point():
         raise TensorSpecError(
@@ -109,7 +109,7 @@ def region_mask(
             f"{parsed.dtype}. Give the result of parse_faces."
         )
     if not feather >= 0:
-        raise ValueError(
+        raise SettingError(
             f"feather: expected a fraction of the crop of at least 0, got {feather}. Try 0.05."
         )
     mask = parsed[:, _region_indices(regions)].sum(1)
@@ -123,11 +123,11 @@ def _region_indices(regions: Iterable[FaceRegion | str]) -> list[int]:
     names = [regions] if isinstance(regions, str) else list(regions)
     for name in names:
         if name not in known:
-            raise ValueError(
+            raise SettingError(
                 f"regions: expected some of {', '.join(known)}, got {name!r}. Choose from these."
             )
     if not names:
-        raise ValueError(
+        raise SettingError(
             f"regions: expected some of {', '.join(known)}, got none. Choose from these."
         )
     return sorted({known.index(name) for name in names})

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import TensorSpecError
+from ..errors import SettingError, TensorSpecError
 
 Padding = float | tuple[float, float, float, float]
 """Strip along all sides of a crop, or along left, top, right and bottom, as fractions of it."""
@@ -43,7 +43,7 @@ def box_mask(points: Tensor, padding: Padding, feather: float) -> Tensor:
         (...) values in [0, 1], dtype and device of ``points``; 0 outside the crop.
 
     Raises:
-        ValueError: A padding or the feather is negative or NaN.
+        SettingError: A padding or the feather is negative or NaN.
     """
     left, top, right, bottom = _padded_box(padding)
     _check_fraction("feather", feather)
@@ -67,7 +67,7 @@ def ellipse_mask(points: Tensor, padding: Padding, feather: float) -> Tensor:
         (...) values in [0, 1], dtype and device of ``points``; 0 outside the crop.
 
     Raises:
-        ValueError: A padding or the feather is negative or NaN.
+        SettingError: A padding or the feather is negative or NaN.
     """
     left, top, right, bottom = _padded_box(padding)
     _check_fraction("feather", feather)
@@ -97,10 +97,12 @@ def intersect(*masks: Tensor) -> Tensor:
         The smallest value at each place, in the common shape.
 
     Raises:
-        ValueError: No mask is given.
+        TensorSpecError: No mask is given.
     """
     if not masks:
-        raise ValueError("masks: expected at least one, got none. Give the masks to intersect.")
+        raise TensorSpecError(
+            "masks: expected at least one, got none. Give the masks to intersect."
+        )
     smallest = masks[0]
     for mask in masks[1:]:
         smallest = torch.minimum(smallest, mask)
@@ -126,7 +128,7 @@ def soften(masks: Tensor, radius: float, grow: float = 0.0) -> Tensor:
 
     Raises:
         TensorSpecError: ``masks`` has another shape or dtype.
-        ValueError: ``radius`` is negative, or an argument is not finite.
+        SettingError: ``radius`` is negative, or an argument is not finite.
     """
     if masks.ndim != 3 or 0 in masks.shape[1:] or not masks.is_floating_point():
         raise TensorSpecError(
@@ -135,7 +137,7 @@ def soften(masks: Tensor, radius: float, grow: float = 0.0) -> Tensor:
         )
     _check_fraction("radius", radius)
     if not math.isfinite(radius) or not math.isfinite(grow):
-        raise ValueError(
+        raise SettingError(
             f"radius, grow: expected finite fractions, got {radius}, {grow}. Try 0.03 and 0."
         )
     height, width = masks.shape[1:]
@@ -157,7 +159,7 @@ def _padded_box(padding: Padding) -> tuple[float, float, float, float]:
 
 def _check_fraction(name: str, value: float) -> None:
     if not value >= 0:  # NaN too
-        raise ValueError(
+        raise SettingError(
             f"{name}: expected a fraction of the crop of at least 0, got {value}. Try 0.1."
         )
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
-from ..errors import TensorSpecError
 from ..geometry.alignment import Template
+from ..settings import Choice, check_limits
 
 
-class MaskShape(str, Enum):
+class MaskShape(Choice):
     """Outline of the part of the crop that is pasted."""
 
     BOX = "box"
     ELLIPSE = "ellipse"
 
 
-class FineGrain(str, Enum):
+class FineGrain(Choice):
     """What becomes of detail too fine for the crop, where a face is larger than the crop."""
 
     KEEP = "keep"
@@ -54,16 +53,12 @@ class BlendSettings:
         """Check the ranges.
 
         Raises:
-            TensorSpecError: A share is outside [0, 1], or a fraction outside [0, 0.5].
+            SettingError: A share is outside [0, 1], or a fraction outside [0, 0.5]; or there is
+                no such choice.
         """
         object.__setattr__(self, "template", Template(self.template))
         object.__setattr__(self, "shape", MaskShape(self.shape))
         object.__setattr__(self, "fine_grain", FineGrain(self.fine_grain))
-        limits = dict.fromkeys(("blend", "color", "detail", "grain"), 1.0)
-        limits |= dict.fromkeys(("padding", "feather", "detail_size"), 0.5)
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise TensorSpecError(
-                    f"{name}: expected 0 to {limit:g}, got {value}. Bring it into that range."
-                )
+        shares = dict.fromkeys(("blend", "color", "detail", "grain"), (0.0, 1.0))
+        fractions = dict.fromkeys(("padding", "feather", "detail_size"), (0.0, 0.5))
+        check_limits(self, shares | fractions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .. import GpenGenerator
+from .. import GpenGenerator, SettingError
 
 AUTO = "auto"
 DEVICES = ("cpu", "cuda", "mps")
@@ -18,7 +18,7 @@ def choose_device(choice: str) -> torch.device:
     """The device of a name; ``auto`` is the fastest that is there.
 
     Raises:
-        ValueError: There is no such device here.
+        SettingError: There is no such device here.
     """
     available = {
         "cuda": torch.cuda.is_available(),
@@ -28,7 +28,7 @@ def choose_device(choice: str) -> torch.device:
     if choice == AUTO:
         return torch.device(next(name for name, is_there in available.items() if is_there))
     if not available[choice]:
-        raise ValueError(
+        raise SettingError(
             f"device: expected one that PyTorch finds here, got {choice}. "
             "Use --device auto, or install a PyTorch for that device."
         )

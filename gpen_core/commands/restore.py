@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         restorer, encoding, loaded = _prepare(options)
         plan = plan_batch(options)
-    except (GpenError, ValueError, OSError) as error:
+    except (GpenError, OSError) as error:
         print(error, file=sys.stderr)
         return NOT_STARTED
     except KeyboardInterrupt:

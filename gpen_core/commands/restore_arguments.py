@@ -226,7 +226,7 @@ def settings_from(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``Restorer`` that the options stand for, without networks and device.
 
     Raises:
-        ValueError: One is out of range.
+        SettingError: One is out of range.
     """
     return {
         "search": _settings_of(SearchSettings, options),
@@ -246,7 +246,7 @@ def encoding_from(options: argparse.Namespace) -> VideoEncoding:
     """The encoding that the options stand for.
 
     Raises:
-        ValueError: The quality is out of range.
+        SettingError: The quality is out of range.
     """
     return VideoEncoding(options.codec, options.crf)
 

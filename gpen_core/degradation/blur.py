@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..settings import Choice
 from .kernels import (
     Kernel,
     gaussian_kernel,
@@ -28,7 +28,7 @@ _SMALL_SINC_CUTOFF = math.pi / 3
 _SHARPENING_SIGMA_PX = 1.0
 
 
-class BlurKind(str, Enum):
+class BlurKind(Choice):
     """Shape of a blur."""
 
     GAUSSIAN = "gaussian"

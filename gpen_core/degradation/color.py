@@ -8,7 +8,8 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from .stage import Draws, Limits, Probability, Range, Stage, Step, luma
+from ..images.srgb import luma
+from .stage import Draws, Limits, Probability, Range, Stage, Step
 
 _ADJUSTMENTS = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..images.srgb import luma
+from ..settings import Choice
 from .blur import convolve
 from .kernels import gaussian_kernel
-from .stage import Draws, Limits, Probability, Range, Stage, Step, luma
+from .stage import Draws, Limits, Probability, Range, Stage, Step
 
 _TAIL = 10  # sigmas of a Poisson distribution that are tabulated
 
 
-class NoiseKind(str, Enum):
+class NoiseKind(Choice):
     """Where noise comes from."""
 
     GAUSSIAN = "gaussian"
@@ -96,7 +97,7 @@ class Noise:
             return torch.where(pattern < self.amount * self.salt, 1.0, seasoned)
         if self.kind is NoiseKind.POISSON:
             uniform = self._draw(torch.rand, pixels, patterns)
-            noise = poisson_noise(luma(pixels) if self.is_grey else pixels, uniform)
+            noise = poisson_noise(luma(pixels)[None] if self.is_grey else pixels, uniform)
             return (pixels + self.amount * noise).clamp(0, 1)
         noise = self._draw(torch.randn, pixels, patterns).to(pixels.device)
         if self.grain_px:

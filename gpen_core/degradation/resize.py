@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..settings import Choice
 from .stage import Draws, Limits, Range, Stage, Step, or_on_cpu
 
 
-class Interpolation(str, Enum):
+class Interpolation(Choice):
     """How pixels are made of others. Only area looks at all of them where a picture shrinks."""
 
     NEAREST = "nearest"
@@ -24,7 +24,7 @@ class Interpolation(str, Enum):
     AREA = "area"
 
 
-class SizeChange(str, Enum):
+class SizeChange(Choice):
     """Which way the size goes, after ``factor``."""
 
     KEEP = "keep"

@@ -118,12 +118,6 @@ def or_on_cpu(operation: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
         return operation(pixels.cpu()).to(pixels.device)
 
 
-def luma(pixels: Tensor) -> Tensor:
-    """(3, h, w) RGB to (1, h, w), weighed as BT.601 and JPEG do."""
-    red, green, blue = pixels.unbind()
-    return (0.299 * red + 0.587 * green + 0.114 * blue)[None]
-
-
 def _check_range(name: str, value: Any, limits: Limits) -> None:
     try:
         low, high = (float(bound) for bound in value)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..bundled import BUNDLED_DETECTOR
 from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights, recognize
-from ..errors import TensorSpecError
+from ..errors import SettingError, TensorSpecError
 from ..geometry.resizing import resize
 from ..images.validation import check_images
 from ..monitor import SILENT, Monitor
@@ -61,13 +61,13 @@ def load_detector(
         The detector in float32, in evaluation mode, without gradients.
 
     Raises:
-        ValueError: There is no detector of that name.
+        SettingError: There is no detector of that name.
         CheckpointNotFoundError: There is no such file.
         CheckpointReadError: It cannot be read; ``UnsafeCheckpointError`` if it is not safe to.
         CheckpointMismatchError: It holds another model.
     """
     if name is not None and name not in DETECTOR_NETWORKS:
-        raise ValueError(
+        raise SettingError(
             f"name: expected one of {', '.join(DETECTOR_NETWORKS)}, got {name!r}. "
             "Choose one, or give a file as path."
         )
@@ -115,7 +115,7 @@ def detect_faces(
 
     Raises:
         TensorSpecError: ``images`` is of another shape or dtype, or has NaN or infinity in it.
-        ValueError: Another argument is out of range.
+        SettingError: Another argument is out of range.
     """
     _check_arguments(images, detection_size, threshold, max_batch)
     count, _, height, width = images.shape
@@ -207,11 +207,11 @@ def _check_finite(images: Tensor, first_index: int) -> None:
 def _check_arguments(images: Tensor, detection_size: int, threshold: float, max_batch: int) -> None:
     check_images(images)
     if detection_size < 0:
-        raise ValueError(
+        raise SettingError(
             "detection_size: expected a number of pixels, or 0 for full resolution, "
             f"got {detection_size}. 640 suits most images."
         )
     if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold: expected a score in [0, 1], got {threshold}. Try 0.8.")
+        raise SettingError(f"threshold: expected a score in [0, 1], got {threshold}. Try 0.8.")
     if max_batch < 1:
-        raise ValueError(f"max_batch: expected at least 1, got {max_batch}. Try 8.")
+        raise SettingError(f"max_batch: expected at least 1, got {max_batch}. Try 8.")

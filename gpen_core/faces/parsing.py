@@ -9,7 +9,6 @@ facexlib's, so that its checkpoints load; everything around them is done here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import cast
 
@@ -18,9 +17,10 @@ from torch import Tensor, nn
 
 from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights
-from ..errors import NonFiniteOutputError, TensorSpecError
+from ..errors import NonFiniteOutputError, SettingError, TensorSpecError
 from ..geometry.resizing import resize
 from ..monitor import SILENT, Monitor
+from ..settings import Choice
 
 PARSING_SIZE = 512
 """Height and width in pixels of the crops that the networks were trained on."""
@@ -28,7 +28,7 @@ PARSING_SIZE = 512
 DEFAULT_MAX_BATCH = 4
 
 
-class FaceRegion(str, Enum):
+class FaceRegion(Choice):
     """Part of a face crop. Together the regions make up the whole crop."""
 
     BACKGROUND = "background"
@@ -183,13 +183,13 @@ def load_parser(name: str, path: str | Path, device: torch.device | str = "cpu")
         The parser in float32, in evaluation mode, without gradients.
 
     Raises:
-        ValueError: There is no parser of that name.
+        SettingError: There is no parser of that name.
         CheckpointNotFoundError: There is no such file.
         CheckpointReadError: It cannot be read; ``UnsafeCheckpointError`` if it is not safe to.
         CheckpointMismatchError: It holds another model.
     """
     if name not in _SPECS:
-        raise ValueError(
+        raise SettingError(
             f"name: expected one of {', '.join(PARSER_NAMES)}, got {name!r}. Choose one."
         )
     path = Path(path)
@@ -229,11 +229,11 @@ def parse_faces(
     Raises:
         TensorSpecError: ``crops`` is of another shape or dtype, or has NaN or infinity in it.
         NonFiniteOutputError: The network returned NaN or infinity.
-        ValueError: ``max_batch`` is out of range.
+        SettingError: ``max_batch`` is out of range.
     """
     _check_crops(crops)
     if max_batch < 1:
-        raise ValueError(f"max_batch: expected at least 1, got {max_batch}. Try 4.")
+        raise SettingError(f"max_batch: expected at least 1, got {max_batch}. Try 4.")
     device = next(parser.parameters()).device
     count = len(crops)
     parsed = torch.empty(

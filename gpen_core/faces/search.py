@@ -76,7 +76,7 @@ def search_faces(
 
     Raises:
         TensorSpecError: ``images`` is of another shape or dtype, or has NaN or infinity in it.
-        ValueError: Another argument is out of range.
+        SettingError: Another argument is out of range.
     """
     settings = settings or SearchSettings()
     factors = _FACTORS[settings.scales]

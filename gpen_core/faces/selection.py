@@ -9,18 +9,18 @@ comes first.
 from __future__ import annotations
 
 import re
-from enum import Enum
 
 import torch
 from torch import Tensor
 
 from ..errors import SelectionError
+from ..settings import Choice
 from .faces import Faces, long_sides
 
 _ITEM = re.compile(r"\s*([0-9]{1,4})\s*(?:-\s*([0-9]{1,4})\s*)?")
 
 
-class FaceOrder(str, Enum):
+class FaceOrder(Choice):
     """How the faces of an image are counted."""
 
     LARGE_SMALL = "large-small"
@@ -95,7 +95,7 @@ def select_faces(
 
     Raises:
         SelectionError: ``indices`` cannot be read.
-        ValueError: There is no such order.
+        SettingError: There is no such order.
     """
     wanted = parse_indices(indices)
     faces = faces.select(_large_and_sure(faces, min_size, min_score))
@@ -124,7 +124,7 @@ def number_faces(
         (N,) int64 on the faces' device: each face's number in its image, -1 if it is dropped.
 
     Raises:
-        ValueError: There is no such order.
+        SettingError: There is no such order.
     """
     numbers = torch.full((len(faces),), -1, device=faces.device)
     kept = _large_and_sure(faces, min_size, min_score).nonzero().flatten()

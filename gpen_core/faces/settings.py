@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
+
+from ..errors import SettingError
+from ..settings import Choice
 
 # Measured with mobile0.25 on photographs. At 640 a face that fills the picture is found once; from
 # 720 on parts of it are found as faces of their own.
@@ -13,7 +15,7 @@ DEFAULT_DETECTION_SIZE = 640
 DEFAULT_THRESHOLD = 0.8
 
 
-class Scales(str, Enum):
+class Scales(Choice):
     """The copies of the picture that are searched besides the standard one."""
 
     STANDARD = "standard"
@@ -26,7 +28,7 @@ class Scales(str, Enum):
     """Both."""
 
 
-class Rotations(str, Enum):
+class Rotations(Choice):
     """What is done for tilted faces, beyond what is found without."""
 
     OFF = "off"
@@ -58,22 +60,12 @@ class SearchSettings:
         """Check what ``detect_faces`` does not.
 
         Raises:
-            ValueError: There is no such option, or ``min_face_size`` is out of range.
+            SettingError: There is no such option, or ``min_face_size`` is out of range.
         """
-        object.__setattr__(self, "scales", _choose("scales", Scales, self.scales))
-        object.__setattr__(self, "rotations", _choose("rotations", Rotations, self.rotations))
+        object.__setattr__(self, "scales", Scales(self.scales))
+        object.__setattr__(self, "rotations", Rotations(self.rotations))
         if not 0 <= self.min_face_size < math.inf:
-            raise ValueError(
+            raise SettingError(
                 "min_face_size: expected a number of pixels, at least 0, got "
                 f"{self.min_face_size}. 0 keeps all faces."
             )
-
-
-def _choose(name: str, kind: type[Enum], value: object) -> Enum:
-    try:
-        return kind(value)
-    except ValueError as error:
-        options = ", ".join(repr(option.value) for option in kind)
-        raise ValueError(
-            f"{name}: expected one of {options}, got {value!r}. Choose one."
-        ) from error

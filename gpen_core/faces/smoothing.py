@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..errors import TensorSpecError
+from ..errors import SettingError
 from .coordinates import Coordinates, Pixels, Pose
 from .faces import Faces, long_sides
 from .outliers import replace_outliers
@@ -67,11 +67,12 @@ def smooth_faces(faces: Faces, strength: float, n_images: int) -> Faces:
         The same faces in the same order. Tracks of one or two faces come back unchanged.
 
     Raises:
-        TensorSpecError: The strength is not in [0, 1], the faces are not tracked, a track has two
-            faces in one image, or a face is in an image beyond ``n_images``.
+        SettingError: The strength is not in [0, 1].
+        TensorSpecError: The faces are not tracked, a track has two faces in one image, or a face
+            is in an image beyond ``n_images``.
     """
     if not 0 <= strength <= 1:
-        raise TensorSpecError(
+        raise SettingError(
             f"strength: expected a number in [0, 1], got {strength}. 0 is off, 1 the strongest."
         )
     order = order_by_track(faces, n_images)

@@ -6,15 +6,14 @@ crop size to another multiplies its coordinates.
 
 from __future__ import annotations
 
-from enum import Enum
-
 import torch
 from torch import Tensor
 
 from ..errors import DegenerateLandmarksError, TensorSpecError
+from ..settings import Choice
 
 
-class Template(str, Enum):
+class Template(Choice):
     """How much of the head around the five landmarks the crop holds."""
 
     FFHQ = "ffhq"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from ..settings import Choice
 from .yuv import is_planar_yuv
 
 
-class VideoCodec(str, Enum):
+class VideoCodec(Choice):
     """Encoders, by FFmpeg's names."""
 
     AUTO = "auto"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..errors import SettingError
 from .config import ACTIVATION_GAIN, GpenConfig, expected_shapes, published_fir_kernel
 
 # Added to the input on its way through the leaky ReLUs. Input beyond [-1, 1] that antialiased
@@ -49,12 +50,12 @@ def identity_state_dict(config: GpenConfig) -> dict[str, Tensor]:
     everything else is zero.
 
     Raises:
-        ValueError: Features are added instead of concatenated and so cannot bypass the decoder,
+        SettingError: Features are added instead of concatenated and so cannot bypass the decoder,
             or fewer than three channels exist at full resolution.
     """
     n_chs = config.channels(config.size)
     if not config.concat or n_chs < 3:
-        raise ValueError(
+        raise SettingError(
             f"config: expected concatenating injection and 3 channels at {config.size}, got "
             f"concat={config.concat} and {n_chs} channels. Raise narrow or channel_multiplier."
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..blending.settings import BlendSettings, MaskShape
-from ..errors import TensorSpecError
 from ..geometry.alignment import Template
+from ..settings import check_limits
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,10 @@ class SwapSettings:
         """Check the ranges.
 
         Raises:
-            TensorSpecError: A share is outside [0, 1], or a fraction outside [0, 0.5].
+            SettingError: A share is outside [0, 1], or a fraction outside [0, 0.5]; or there is
+                no such choice.
         """
-        for name, value, limit in (
-            ("restore", self.restore, 1),
-            ("keep", self.keep, 1),
-            ("margin", self.margin, 0.5),
-        ):
-            if not 0 <= value <= limit:
-                raise TensorSpecError(
-                    f"{name}: expected 0 to {limit:g}, got {value}. Bring it into that range."
-                )
+        check_limits(self, {"restore": (0.0, 1.0), "keep": (0.0, 1.0), "margin": (0.0, 0.5)})
         object.__setattr__(self, "template", Template(self.template))
         object.__setattr__(self, "shape", MaskShape(self.shape))
         self.blending()

@@ -13,7 +13,7 @@ PACKAGE = Path(gpen_core.__file__).parent
 REPOSITORY = PACKAGE.parent
 FLOORS = (
     {"errors", "monitor"},
-    {"bundled", "images"},
+    {"bundled", "images", "settings"},
     {"geometry", "network"},
     {"checkpoints", "degradation"},
     {"downloads", "faces"},

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import gpen_core
 from gpen_core import RunOptions
 from gpen_core.blending.settings import BlendSettings
-from gpen_core.errors import TensorSpecError
+from gpen_core.errors import SettingError, TensorSpecError
 from gpen_core.network.config import GpenConfig
 from support.faces import PLACES, batch, faces_at
 from support.geometry import noise, smooth
@@ -116,5 +116,5 @@ def test_fine_grain_of_a_face_larger_than_the_crop_is_kept_or_replaced(identity)
     "wrong", [{"blend": 1.5}, {"color": -0.1}, {"feather": 0.6}, {"grain": float("nan")}]
 )
 def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(TensorSpecError, match=next(iter(wrong))):
+    with pytest.raises(SettingError, match=next(iter(wrong))):
         BlendSettings(**wrong)

@@ -11,7 +11,7 @@ from gpen_core.blending.canvas import (
     enlarge,
     enlarged_size,
 )
-from gpen_core.errors import TensorSpecError
+from gpen_core.errors import SettingError
 from support.faces import faces_at
 from support.geometry import noise, smooth
 from support.metrics import psnr
@@ -87,7 +87,7 @@ def test_canvas_scale_is_one_without_faces_and_for_faces_larger_than_the_crop():
 
 
 def test_canvas_scale_refuses_factors_out_of_range():
-    with pytest.raises(TensorSpecError, match="1 to 8"):
+    with pytest.raises(SettingError, match="1 to 8"):
         CanvasSettings("scale", scale=9)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gpen_core.blending.masks import box_mask, ellipse_mask, intersect, soften
-from gpen_core.errors import TensorSpecError
+from gpen_core.errors import SettingError, TensorSpecError
 
 # What float32 leaves of sums of a hundred weights.
 ROUNDING = 1e-6
@@ -110,11 +110,11 @@ def test_masks_keep_dtype_and_shape(mask_of):
 @pytest.mark.parametrize("mask_of", [box_mask, ellipse_mask])
 @pytest.mark.parametrize("value", [-0.1, math.nan])
 def test_masks_with_a_wrong_option_raise(mask_of, value):
-    with pytest.raises(ValueError, match=r"padding: expected a fraction .* at least 0, got"):
+    with pytest.raises(SettingError, match=r"padding: expected a fraction .* at least 0, got"):
         mask_of(grid(4), value, 0.1)
-    with pytest.raises(ValueError, match=r"padding: expected a fraction .* at least 0, got"):
+    with pytest.raises(SettingError, match=r"padding: expected a fraction .* at least 0, got"):
         mask_of(grid(4), (0.1, 0.1, value, 0.1), 0.1)
-    with pytest.raises(ValueError, match=r"feather: expected a fraction .* at least 0, got"):
+    with pytest.raises(SettingError, match=r"feather: expected a fraction .* at least 0, got"):
         mask_of(grid(4), 0.1, value)
 
 
@@ -177,7 +177,7 @@ def test_intersect_broadcasts():
 
 
 def test_intersect_of_nothing_raises():
-    with pytest.raises(ValueError, match="masks: expected at least one, got none"):
+    with pytest.raises(TensorSpecError, match="masks: expected at least one, got none"):
         intersect()
 
 
@@ -298,8 +298,8 @@ def test_soften_of_a_wrong_tensor_raises(masks):
 
 def test_soften_with_a_wrong_option_raises():
     for radius in (-0.1, math.nan, math.inf):
-        with pytest.raises(ValueError, match=r"radius.*: expected"):
+        with pytest.raises(SettingError, match=r"radius.*: expected"):
             soften(step(4), radius)
     for grow in (math.nan, math.inf):
-        with pytest.raises(ValueError, match="grow: expected"):
+        with pytest.raises(SettingError, match="grow: expected"):
             soften(step(4), 0.1, grow)

@@ -16,6 +16,7 @@ from gpen_core.bundled import BUNDLED_DETECTOR
 from gpen_core.errors import (
     CheckpointMismatchError,
     CheckpointNotFoundError,
+    SettingError,
     TensorSpecError,
     UnsafeCheckpointError,
 )
@@ -455,13 +456,13 @@ def test_detect_faces_names_the_image_that_is_not_finite(index, value, detector)
 
 def test_detect_faces_with_a_wrong_option_raises(detector):
     images = torch.zeros(1, 3, 8, 8)
-    with pytest.raises(ValueError, match="threshold: expected a score"):
+    with pytest.raises(SettingError, match="threshold: expected a score"):
         detect_faces(images, detector, threshold=1.1)
-    with pytest.raises(ValueError, match="threshold: expected a score"):
+    with pytest.raises(SettingError, match="threshold: expected a score"):
         detect_faces(images, detector, threshold=float("nan"))
-    with pytest.raises(ValueError, match="detection_size: expected"):
+    with pytest.raises(SettingError, match="detection_size: expected"):
         detect_faces(images, detector, detection_size=-1)
-    with pytest.raises(ValueError, match="max_batch: expected"):
+    with pytest.raises(SettingError, match="max_batch: expected"):
         detect_faces(images, detector, max_batch=0)
 
 

@@ -14,6 +14,7 @@ from gpen_core.errors import (
     CheckpointMismatchError,
     CheckpointNotFoundError,
     NonFiniteOutputError,
+    SettingError,
     TensorSpecError,
     UnsafeCheckpointError,
 )
@@ -351,7 +352,7 @@ def test_parse_faces_with_damaged_weights_raises(small):
 
 
 def test_parse_faces_with_a_wrong_option_raises():
-    with pytest.raises(ValueError, match="max_batch: expected at least 1, got 0"):
+    with pytest.raises(SettingError, match="max_batch: expected at least 1, got 0"):
         parse_faces(halves(32), parser_by_color(PARSENET, "skin", "hair"), max_batch=0)
 
 
@@ -435,13 +436,13 @@ def test_region_mask_with_a_wrong_argument_raises():
         region_mask(torch.zeros(15, 4, 4), FACE_REGIONS, 0.1)
     with pytest.raises(TensorSpecError, match=r"torch\.int64"):
         region_mask(parsed.long(), FACE_REGIONS, 0.1)
-    with pytest.raises(ValueError, match=r"regions: expected some of background, .*got 'beard'"):
+    with pytest.raises(SettingError, match=r"regions: expected some of background, .*got 'beard'"):
         region_mask(parsed, ["skin", "beard"], 0.1)
-    with pytest.raises(ValueError, match=r"regions: .* got 'beard'"):
+    with pytest.raises(SettingError, match=r"regions: .* got 'beard'"):
         region_mask(parsed, "beard", 0.1)
-    with pytest.raises(ValueError, match=r"regions: expected .*got none"):
+    with pytest.raises(SettingError, match=r"regions: expected .*got none"):
         region_mask(parsed, [], 0.1)
-    with pytest.raises(ValueError, match="feather: expected"):
+    with pytest.raises(SettingError, match="feather: expected"):
         region_mask(parsed, FACE_REGIONS, -0.1)
 
 
@@ -528,7 +529,7 @@ def test_load_parser_is_silent_offline_and_leaves_random_numbers_alone(
 
 
 def test_load_parser_of_an_unknown_name_raises(paths):
-    with pytest.raises(ValueError, match="name: expected one of parsenet, bisenet, got 'unet'"):
+    with pytest.raises(SettingError, match="name: expected one of parsenet, bisenet, got 'unet'"):
         load_parser("unet", paths[PARSENET])
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from gpen_core.errors import TensorSpecError
+from gpen_core.errors import SettingError, TensorSpecError
 from gpen_core.faces.detection import detect_faces
 from gpen_core.faces.faces import Faces
 from gpen_core.faces.search import _copy_to_image, _join_scales, search_faces
@@ -410,12 +410,12 @@ def test_search_faces_asks_for_interruption_before_each_call(detector, frames):
 
 def test_search_faces_with_a_wrong_option_raises(detector):
     images = torch.zeros(1, 3, 8, 8)
-    with pytest.raises(ValueError, match=r"scales: expected one of 'standard', .*got 'huge'\."):
+    with pytest.raises(SettingError, match=r"scales: expected one of 'standard', .*got 'huge'\."):
         search(images, detector, scales="huge")
-    with pytest.raises(ValueError, match=r"rotations: expected one of 'off', .*got 'all'\."):
+    with pytest.raises(SettingError, match=r"rotations: expected one of 'off', .*got 'all'\."):
         search(images, detector, rotations="all")
     for value in (-1, math.nan, math.inf):
-        with pytest.raises(ValueError, match="min_face_size: expected"):
+        with pytest.raises(SettingError, match="min_face_size: expected"):
             search(images, detector, min_face_size=value)
     for wrong in (torch.zeros(3, 8, 8), torch.zeros(()), torch.zeros(1, 3, 8, 8).byte()):
         with pytest.raises(TensorSpecError, match="images: expected"):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gpen_core.errors import TensorSpecError
+from gpen_core.errors import SettingError, TensorSpecError
 from gpen_core.faces.faces import Faces
 from gpen_core.faces.smoothing import DEFAULT_STRENGTH, kernel_sigma, smooth_faces
 from gpen_core.faces.tracking import bridge_gaps, track_faces
@@ -185,7 +185,7 @@ def test_smoothing_points_that_are_no_face_is_finite():
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, math.nan])
 def test_smoothing_with_a_wrong_strength_raises(strength):
-    with pytest.raises(TensorSpecError, match="strength: expected"):
+    with pytest.raises(SettingError, match="strength: expected"):
         smooth(clip(torch.zeros(3, 2)), strength)
 
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from gpen_core.errors import SettingError
 from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.detect import detect_config
@@ -25,7 +26,7 @@ def test_identity_state_dict_makes_the_network_return_its_input(config):
 
 @pytest.mark.parametrize("config", [GpenConfig(256, 1, 0.03), GpenConfig(256, concat=False)])
 def test_identity_state_dict_refuses_networks_without_a_way_around_the_decoder(config):
-    with pytest.raises(ValueError, match="concat"):
+    with pytest.raises(SettingError, match="concat"):
         identity_state_dict(config)
 
 

@@ -9,7 +9,7 @@ from torchvision.transforms.functional import gaussian_blur as blur
 from gpen_core import Faces, RunOptions, SwapPairs
 from gpen_core.blending.color_match import rgb_to_oklab
 from gpen_core.blending.grain import measure_noise
-from gpen_core.errors import TensorSpecError
+from gpen_core.errors import SettingError, TensorSpecError
 from gpen_core.faces.parsing import PARSING_SIZE, REGIONS, FaceRegion
 from gpen_core.monitor import Monitor
 from gpen_core.swaps.blend import blend_swap
@@ -338,5 +338,5 @@ def test_progress_and_interruption(originals, swapped, faces, random_network):
 @pytest.mark.parametrize("field", ["restore", "detail", "color", "grain", "keep", "margin"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_settings_out_of_range_are_refused(field, value):
-    with pytest.raises(TensorSpecError, match=field):
+    with pytest.raises(SettingError, match=field):
         SwapSettings(**{field: value})
