@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import comfy.model_management as mm
 import torch
@@ -215,27 +214,23 @@ def host_model(name: str, dtype_choice: str, may_download: bool) -> HostedModel:
 
 @lru_cache(maxsize=4)
 def _host_file(
-    load: Callable[[Any, Path], nn.Module],
-    name: str | None,
+    load: Callable[[Path], nn.Module],
     path: Path,
     _modified_ns: int,
     device: torch.device,
 ) -> ModelPatcher:
     """A small network in ComfyUI's memory management; read from disk once."""
-    return ModelPatcher(load(name, path), device, mm.unet_offload_device())
+    return ModelPatcher(load(path), device, mm.unet_offload_device())
 
 
-def _auxiliary(
-    load: Callable[[Any, Path], nn.Module], name: str | None, path: Path
-) -> ModelPatcher:
+def _auxiliary(load: Callable[[Path], nn.Module], path: Path) -> ModelPatcher:
     with _locating(path):
-        return _host_file(load, name, path, path.stat().st_mtime_ns, mm.get_torch_device())
+        return _host_file(load, path, path.stat().st_mtime_ns, mm.get_torch_device())
 
 
 def load_detector_on_device(choice: str) -> FaceDetector:
     """The detector of a widget's value, on the device it computes on."""
-    name = None if choice == AUTO else choice
-    patcher = _auxiliary(load_detector, name, detector_path(choice))
+    patcher = _auxiliary(load_detector, detector_path(choice))
     detector = load_on_device(patcher, memory_required=2**29)
     assert isinstance(detector, FaceDetector)
     return detector
@@ -245,7 +240,7 @@ def load_parser_on_device(name: str) -> FaceParser:
     """A face parser, on the device it computes on; downloaded if need be."""
     known = PARSER_MODELS[name]
     path = _obtain(known.filename, known, DETECTION_FOLDERS)
-    patcher = _auxiliary(load_parser, name, path)
+    patcher = _auxiliary(load_parser, path)
     parser = load_on_device(patcher, memory_required=2**31)
     assert isinstance(parser, FaceParser)
     return parser

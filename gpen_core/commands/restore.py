@@ -12,6 +12,7 @@ import torch
 
 from .. import (
     BUNDLED_RESTORER,
+    CheckpointMismatchError,
     GpenError,
     Job,
     LoadedRestorer,
@@ -83,9 +84,15 @@ def _prepare(options: argparse.Namespace) -> tuple[Restorer, VideoEncoding, Load
     loaded = _load(find_models(options), device, options)
     model = loaded.network
     detector_name, detector_path = find_detector(options, loaded.path)
+    detector = load_detector(detector_path, device)
+    if detector_path and detector_name and detector.name != detector_name:
+        raise CheckpointMismatchError(
+            f"{detector_path.name}: expected the weights of {detector_name}, got those of "
+            f"{detector.name}. Choose that with --detector, or name another file."
+        )
     restorer = Restorer(
         model=model,
-        detector=load_detector(detector_name, detector_path, device),
+        detector=detector,
         max_batch=choose_batch(options.batch, model, device),
         **settings,
     )

@@ -280,7 +280,7 @@ def find_models(options: argparse.Namespace) -> list[Path]:
 
 
 def find_detector(options: argparse.Namespace, model: Path) -> tuple[str | None, Path | None]:
-    """Name and file of the face detector, as ``load_detector`` takes them.
+    """The face detector that was asked for, or None, and its file, or None for the bundled one.
 
     Raises:
         CheckpointNotFoundError: There is no file of the one that was chosen.

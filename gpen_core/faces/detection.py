@@ -17,7 +17,6 @@ from ..images.validation import check_images
 from ..monitor import SILENT, Monitor
 from .faces import Faces
 from .retinaface import (
-    DETECTOR_NETWORKS,
     FaceDetector,
     decode_boxes,
     decode_landmarks,
@@ -43,45 +42,29 @@ logger = logging.getLogger(__name__)
 
 
 def load_detector(
-    name: str | None = None,
-    path: str | Path | None = None,
-    device: torch.device | str = "cpu",
+    path: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> FaceDetector:
-    """Load a face detector; without arguments the bundled retinaface_mobile0.25.
+    """Load a face detector; which one it is, is detected from its weights.
 
     Args:
-        name: "retinaface_mobile0.25" or "retinaface_resnet50", to refuse a file of the other.
-            None: whichever the file holds.
         path: A checkpoint, such as facexlib's detection_mobilenet0.25_Final.pth or
             detection_Resnet50_Final.pth; the same tensors as .safetensors do as well. None: the
-            bundled one.
+            bundled retinaface_mobile0.25.
         device: Where to put it.
 
     Returns:
         The detector in float32, in evaluation mode, without gradients.
 
     Raises:
-        SettingError: There is no detector of that name.
         CheckpointNotFoundError: There is no such file.
         CheckpointReadError: It cannot be read; ``UnsafeCheckpointError`` if it is not safe to.
         CheckpointMismatchError: It holds another model.
     """
-    if name is not None and name not in DETECTOR_NETWORKS:
-        raise SettingError(
-            f"name: expected one of {', '.join(DETECTOR_NETWORKS)}, got {name!r}. "
-            "Choose one, or give a file as path."
-        )
     path = BUNDLED_DETECTOR if path is None else Path(path)
     tensors = read_tensors(path)
-    detector = FaceDetector(name or recognize(tensors, _SIGNATURES) or "retinaface_mobile0.25")
-    load_weights(
-        detector.network,
-        tensors,
-        path,
-        name=detector.name,
-        kind="face detector",
-        signatures=_SIGNATURES,
-    )
+    name = recognize(tensors, path, kind="face detector", signatures=_SIGNATURES)
+    detector = FaceDetector(name)
+    load_weights(detector.network, tensors, path, name)
     return detector.requires_grad_(False).to(device)
 
 

@@ -51,6 +51,19 @@ class Faces:
             _check(name, value, len(self.image_index) if self.image_index.ndim else 0, tensors)
         self._check_values()
 
+    def __repr__(self) -> str:
+        """Counts, not tensors: ``<3 faces in images 0 to 1, not tracked, cpu>``."""
+        count = len(self)
+        if count == 0:
+            return f"<no faces, {self.device}>"
+        first, last = (int(end) for end in self.image_index.aminmax())
+        images = f"image {first}" if first == last else f"images {first} to {last}"
+        tracks = "not tracked"
+        if self.track_ids is not None:
+            n_tracks = len(set(self.track_ids.tolist()))
+            tracks = f"{n_tracks} track{'s' * (n_tracks > 1)}"
+        return f"<{count} face{'s' * (count > 1)} in {images}, {tracks}, {self.device}>"
+
     def __len__(self) -> int:
         return self.image_index.shape[0]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.safe_load import read_tensors
-from ..checkpoints.strict_load import load_weights
+from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import NonFiniteOutputError, SettingError, TensorSpecError
 from ..geometry.resizing import resize
 from ..monitor import SILENT, Monitor
@@ -170,12 +170,11 @@ class FaceParser(nn.Module):
         return torch.stack([probabilities[:, spec.labels[r]].sum(1) for r in REGIONS], dim=1)
 
 
-def load_parser(name: str, path: str | Path, device: torch.device | str = "cpu") -> FaceParser:
-    """Load a face parser.
+def load_parser(path: str | Path, device: torch.device | str = "cpu") -> FaceParser:
+    """Load a face parser; which one it is, is detected from its weights.
 
     Args:
-        name: "parsenet" or "bisenet".
-        path: Its checkpoint, such as facexlib's parsing_parsenet.pth or parsing_bisenet.pth; the
+        path: A checkpoint, such as facexlib's parsing_parsenet.pth or parsing_bisenet.pth; the
             same tensors as .safetensors do as well.
         device: Where to put it.
 
@@ -183,22 +182,16 @@ def load_parser(name: str, path: str | Path, device: torch.device | str = "cpu")
         The parser in float32, in evaluation mode, without gradients.
 
     Raises:
-        SettingError: There is no parser of that name.
         CheckpointNotFoundError: There is no such file.
         CheckpointReadError: It cannot be read; ``UnsafeCheckpointError`` if it is not safe to.
         CheckpointMismatchError: It holds another model.
     """
-    if name not in _SPECS:
-        raise SettingError(
-            f"name: expected one of {', '.join(PARSER_NAMES)}, got {name!r}. Choose one."
-        )
     path = Path(path)
     tensors = read_tensors(path)
+    signatures = {name: spec.signature for name, spec in _SPECS.items()}
+    name = recognize(tensors, path, kind="face parser", signatures=signatures)
     parser = FaceParser(name)
-    signatures = {other: spec.signature for other, spec in _SPECS.items()}
-    load_weights(
-        parser.network, tensors, path, name=name, kind="face parser", signatures=signatures
-    )
+    load_weights(parser.network, tensors, path, name)
     return parser.requires_grad_(False).to(device)
 
 

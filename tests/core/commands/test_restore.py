@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gpen_core import BlendSettings
+from gpen_core import BUNDLED_DETECTOR, BlendSettings
 from gpen_core.__main__ import main
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY, save_checkpoint
 from gpen_core.commands import restore
@@ -180,6 +180,14 @@ def test_a_detector_that_is_chosen_and_missing_is_named_with_its_address(
     error = capsys.readouterr().err
     assert "detection_Resnet50_Final.pth" in error
     assert "https://" in error
+
+
+def test_a_detector_whose_file_holds_another_is_refused(tmp_path, checkpoint, capsys):
+    arguments = (png(tmp_path / "a.png"), "--output", tmp_path / "out")
+    chosen = ("--detector", "retinaface_resnet50", "--detector-file", BUNDLED_DETECTOR)
+    assert run(checkpoint, *arguments, *chosen) == 2
+    message = "expected the weights of retinaface_resnet50, got those of retinaface_mobile0.25"
+    assert message in capsys.readouterr().err
 
 
 def chosen_detector(*arguments, models=None):

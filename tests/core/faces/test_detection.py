@@ -543,7 +543,7 @@ def resnet_path(tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore:.*weight:UserWarning")  # from facexlib's own loading
 def test_load_detector_resnet50_runs_like_facexlib(resnet_path, astronaut):
-    detector = load_detector(RESNET, resnet_path)
+    detector = load_detector(resnet_path)
     image = astronaut[..., :96, :131]
     with torch.no_grad():
         raw = detector(image)
@@ -562,7 +562,7 @@ def test_load_detector_takes_the_weights_of_the_file(mobile_path, tmp_path):
     saved = torch.load(mobile_path, map_location="cpu", weights_only=True)
     saved["module.fpn.output1.0.weight"] += 1
     torch.save(saved, tmp_path / "other.pth")
-    loaded = load_detector(MOBILE, tmp_path / "other.pth").network.state_dict()
+    loaded = load_detector(tmp_path / "other.pth").network.state_dict()
     assert len(loaded) == len(saved)
     for key, value in saved.items():
         torch.testing.assert_close(loaded[key.removeprefix("module.")], value, rtol=0, atol=0)
@@ -584,27 +584,21 @@ def test_the_bundled_detector_is_bit_for_bit_the_file_that_it_was_made_from(dete
         pytest.skip("GPEN_MODELS_DIR does not name a folder with that file in it")
     assert SOURCE_SHA256 in BUNDLED_DETECTOR.with_name("README.md").read_text("utf-8")
     with torch.no_grad():
-        expected = load_detector(path=path)(astronaut)
+        expected = load_detector(path)(astronaut)
         for found, wanted in zip(detector(astronaut), expected, strict=True):
             assert torch.equal(found, wanted)
 
 
-def test_load_detector_without_a_name_takes_what_the_file_holds(mobile_path, resnet_path):
-    assert load_detector(path=mobile_path).name == MOBILE
-    assert load_detector(path=resnet_path).name == RESNET
-
-
-def test_load_detector_by_name_alone_loads_what_is_bundled_and_nothing_else(detector):
-    assert load_detector(MOBILE).name == MOBILE
-    with pytest.raises(CheckpointMismatchError, match=f"of {RESNET}, got those of {MOBILE}"):
-        load_detector(RESNET)
+def test_load_detector_takes_what_the_file_holds(mobile_path, resnet_path):
+    assert load_detector(mobile_path).name == MOBILE
+    assert load_detector(resnet_path).name == RESNET
 
 
 def test_load_detector_reads_safetensors(mobile_path, detector, astronaut, tmp_path):
     path = tmp_path / "detector.safetensors"
     save_file(detector.network.state_dict(), path)
     assert_same_faces(
-        detect_faces(astronaut, load_detector(MOBILE, path)), detect_faces(astronaut, detector)
+        detect_faces(astronaut, load_detector(path)), detect_faces(astronaut, detector)
     )
 
 
@@ -614,7 +608,7 @@ def test_load_detector_does_not_depend_on_the_file_afterwards(
 ):
     path = tmp_path / f"detector.{suffix}"
     path.write_bytes((mobile_path if suffix == "pth" else BUNDLED_DETECTOR).read_bytes())
-    detector = load_detector(MOBILE, path)
+    detector = load_detector(path)
     path.write_bytes(b"")
     assert len(detect_faces(astronaut, detector)) == 1
 
@@ -623,55 +617,36 @@ def test_load_detector_is_silent_and_leaves_random_numbers_alone(
     resnet_path, recwarn, capfd, caplog
 ):
     state = torch.get_rng_state()
-    load_detector(RESNET, resnet_path)
+    load_detector(resnet_path)
     assert torch.equal(torch.get_rng_state(), state)
     assert not [w for w in recwarn.list if "pretrained" in str(w.message) or "weights" in str(w)]
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
 
 
-def test_load_detector_of_an_unknown_name_raises():
-    with pytest.raises(
-        ValueError, match=r"name: expected one of retinaface_mobile0\.25, .*got 'yolo'"
-    ):
-        load_detector("yolo")
-
-
 def test_load_detector_of_a_missing_file_names_the_path(tmp_path):
     with pytest.raises(CheckpointNotFoundError, match=str(tmp_path / "none.pth")):
-        load_detector(MOBILE, tmp_path / "none.pth")
+        load_detector(tmp_path / "none.pth")
 
 
 def test_load_detector_refuses_code(tmp_path):
     path = tmp_path / "evil.pth"
     torch.save({"body": Bomb(tmp_path / "marker")}, path)
     with pytest.raises(UnsafeCheckpointError):
-        load_detector(MOBILE, path)
+        load_detector(path)
     assert not (tmp_path / "marker").exists()
 
 
-def test_load_detector_of_the_other_network_says_which(mobile_path, resnet_path):
-    with pytest.raises(
-        CheckpointMismatchError, match=f"of {MOBILE}, got those of {RESNET}. Choose"
-    ):
-        load_detector(MOBILE, resnet_path)
-    with pytest.raises(
-        CheckpointMismatchError, match=f"of {RESNET}, got those of {MOBILE}. Choose"
-    ):
-        load_detector(RESNET, mobile_path)
-
-
-@pytest.mark.parametrize("name", [None, MOBILE, RESNET])
-def test_load_detector_of_another_model_says_so(name, tmp_path):
+def test_load_detector_of_another_model_says_so(tmp_path):
     parsenet = {"out_mask_conv.conv2d.weight": torch.zeros(19, 64, 3, 3)}
     torch.save(parsenet, tmp_path / "parsenet.pth")
     torch.save(random_state_dict(GpenConfig(256, 1, 0.0625)), tmp_path / "gpen.pth")
     for path in (tmp_path / "parsenet.pth", tmp_path / "gpen.pth"):
         with pytest.raises(
             CheckpointMismatchError,
-            match=rf"^{path.name}: .*detector {name or MOBILE}, got another model.*",
+            match=rf"^{path.name}: expected a face detector .*{RESNET}.*, got another model.*",
         ):
-            load_detector(name, path)
+            load_detector(path)
 
 
 @pytest.mark.parametrize(
@@ -690,7 +665,7 @@ def test_load_detector_of_a_damaged_file_says_what(change, message, detector, tm
     change(state_dict)
     torch.save(state_dict, tmp_path / "file.pth")
     with pytest.raises(CheckpointMismatchError, match=rf"file\.pth: expected .*{message}"):
-        load_detector(MOBILE, tmp_path / "file.pth")
+        load_detector(tmp_path / "file.pth")
 
 
 def test_defaults_are_the_documented_ones():

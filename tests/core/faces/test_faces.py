@@ -181,3 +181,12 @@ def test_images_taken_one_by_one_make_the_whole(image_index, tracked):
     assert numbers(joined) == numbers(faces.sorted_by_image())
     counts = [len(faces.of_image(i)) for i in range(6)]
     assert faces.count_per_image(6).tolist() == counts
+
+
+def test_faces_are_shown_as_counts():
+    faces = Faces.empty()
+    assert repr(faces) == "<no faces, cpu>"
+    one = make_faces([2])
+    assert repr(one) == "<1 face in image 2, not tracked, cpu>"
+    tracked = dataclasses.replace(make_faces([0, 0, 3]), track_ids=torch.tensor([4, 5, 4]))
+    assert repr(tracked) == "<3 faces in images 0 to 3, 2 tracks, cpu>"

@@ -103,7 +103,7 @@ def paths(references, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parsers(paths):
-    return {name: load_parser(name, path) for name, path in paths.items()}
+    return {name: load_parser(path) for name, path in paths.items()}
 
 
 class ByColor(torch.nn.Module):
@@ -451,7 +451,7 @@ def test_region_mask_with_a_wrong_argument_raises():
 
 @pytest.mark.parametrize("name", PARSER_NAMES)
 def test_parser_is_a_plain_module(name, paths, parsers):
-    parser = load_parser(name, paths[name])
+    parser = load_parser(paths[name])
     assert not parser.training
     assert not any(module.training for module in parser.modules())
     assert not any(parameter.requires_grad for parameter in parser.parameters())
@@ -466,7 +466,7 @@ def test_parser_is_a_plain_module(name, paths, parsers):
 
 @pytest.mark.parametrize("name", PARSER_NAMES)
 def test_parser_leaves_no_tensor_behind_when_moved(name, paths):
-    moved = load_parser(name, paths[name], device="meta")
+    moved = load_parser(paths[name], device="meta")
     for module in moved.modules():
         for key, value in vars(module).items():
             assert not isinstance(value, torch.Tensor), key
@@ -477,7 +477,7 @@ def test_parser_leaves_no_tensor_behind_when_moved(name, paths):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", PARSER_NAMES)
 def test_parse_faces_on_a_gpu_agrees_with_the_cpu(name, paths, parsers):
-    on_gpu = load_parser(name, paths[name], device="cuda")
+    on_gpu = load_parser(paths[name], device="cuda")
     crops = random_crops(1, 512)
     from_cpu = parse_faces(crops, on_gpu)
     assert from_cpu.device.type == "cpu"
@@ -505,7 +505,7 @@ def test_load_parser_reads_safetensors(references, tmp_path):
     path = tmp_path / "parser.safetensors"
     state_dict = references[BISENET].state_dict()
     save_file(state_dict, path)
-    loaded = load_parser(BISENET, path).network.state_dict()
+    loaded = load_parser(path).network.state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in state_dict.items())
 
 
@@ -521,36 +521,29 @@ def test_load_parser_is_silent_offline_and_leaves_random_numbers_alone(
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", refuse)
     state = torch.get_rng_state()
-    load_parser(name, paths[name])
+    load_parser(paths[name])
     assert torch.equal(torch.get_rng_state(), state)
     assert not recwarn.list
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
 
 
-def test_load_parser_of_an_unknown_name_raises(paths):
-    with pytest.raises(SettingError, match="name: expected one of parsenet, bisenet, got 'unet'"):
-        load_parser("unet", paths[PARSENET])
-
-
 def test_load_parser_of_a_missing_file_names_the_path(tmp_path):
     with pytest.raises(CheckpointNotFoundError, match=str(tmp_path / "none.pth")):
-        load_parser(BISENET, tmp_path / "none.pth")
+        load_parser(tmp_path / "none.pth")
 
 
 def test_load_parser_refuses_code(tmp_path):
     path = tmp_path / "evil.pth"
     torch.save({"body": Bomb(tmp_path / "marker")}, path)
     with pytest.raises(UnsafeCheckpointError):
-        load_parser(BISENET, path)
+        load_parser(path)
     assert not (tmp_path / "marker").exists()
 
 
-def test_load_parser_of_the_other_network_says_which(paths):
-    with pytest.raises(CheckpointMismatchError, match=r"of parsenet, got those of bisenet\. "):
-        load_parser(PARSENET, paths[BISENET])
-    with pytest.raises(CheckpointMismatchError, match=r"of bisenet, got those of parsenet\. "):
-        load_parser(BISENET, paths[PARSENET])
+@pytest.mark.parametrize("name", PARSER_NAMES)
+def test_load_parser_takes_what_the_file_holds(name, parsers):
+    assert parsers[name].name == name
 
 
 @pytest.mark.parametrize(
@@ -569,13 +562,13 @@ def test_load_parser_of_a_changed_checkpoint_says_what(change, message, referenc
     change(state_dict)
     torch.save(state_dict, tmp_path / "changed.pth")
     with pytest.raises(CheckpointMismatchError, match=f"changed.pth: expected .*{message}"):
-        load_parser(BISENET, tmp_path / "changed.pth")
+        load_parser(tmp_path / "changed.pth")
 
 
 def test_load_parser_of_another_model_says_so(tmp_path):
     torch.save({"body.weight": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointMismatchError, match=r"got another model: 1 tensors .*'body\.w"):
-        load_parser(PARSENET, tmp_path / "other.pth")
+        load_parser(tmp_path / "other.pth")
 
 
 def test_registry_names_the_files_that_facexlib_downloads():
