@@ -141,10 +141,12 @@ from .pipeline import (
     RestoreResult,
     RunOptions,
     crop_faces,
+    faces_that_fit,
     paste_faces,
     restore_crops,
     restore_faces,
 )
+from .restorer import Restorer
 from .swaps.blend import SwapResult, blend_swap
 from .swaps.frames import fill_in_dropped, is_withheld, match_frames
 from .swaps.pairs import SwapPairs
@@ -159,7 +161,6 @@ if TYPE_CHECKING:
         Picture,
         PictureReport,
         Plan,
-        Restorer,
         VideoCodec,
         VideoEncoding,
         VideoReport,
@@ -309,6 +310,7 @@ __all__ = [
     "enlarge",
     "enlarged_size",
     "face_masks",
+    "faces_that_fit",
     "file_sha256",
     "fill_in_dropped",
     "find_known",

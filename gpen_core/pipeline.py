@@ -25,6 +25,7 @@ from .errors import (
 )
 from .faces.faces import Faces
 from .geometry.alignment import Template
+from .geometry.resizing import resize
 from .geometry.warping import crop_image
 from .images.validation import check_images, check_masks, is_finite
 from .monitor import SILENT, Monitor
@@ -32,6 +33,9 @@ from .network.generator import GpenGenerator
 
 # A single number on the CPU goes to any device with the call.
 _ONE = torch.tensor(1.0, device="cpu")
+
+_MAX_FACES_AT_ONCE = 16
+_SHARE_OF_FREE_MEMORY = 0.7
 
 Change = TypeVar("Change", bound=FaceChange, contravariant=True)
 
@@ -200,21 +204,69 @@ def paste_faces(
     return RestoreResult(paste.images, paste.masks)
 
 
-def restore_crops(crops: Tensor, model: GpenGenerator) -> Tensor:
+def restore_crops(
+    crops: Tensor,
+    model: GpenGenerator,
+    *,
+    max_batch: int | None = None,
+    monitor: Monitor = SILENT,
+) -> Tensor:
     """Run the network on aligned crops.
 
     Args:
-        crops: (N, 3, S, S) floating, RGB, in [0, 1], on the model's device. Where they do not fit
-            into its memory together, they are halved until they do.
+        crops: (N, 3, S, S) floating, RGB, in [0, 1], on any device. Of another size than the
+            network's they are resized to it.
         model: The network.
+        max_batch: Crops that go through the network together; None: all of them. Where they do
+            not fit into the device's memory together, they are halved until they do.
+        monitor: Told of progress in crops, and shown each restored crop.
 
     Returns:
-        Same shape and dtype, RGB, in [0, 1].
+        (N, 3, S', S') RGB in [0, 1] at the network's size, of the dtype and on the device of
+        ``crops``.
 
     Raises:
         NonFiniteOutputError: The network returned NaN or infinity.
         DeviceMemoryError: Not even one crop fits.
     """
+    size, device = model.config.size, next(model.parameters()).device
+    step = max_batch or max(len(crops), 1)
+    restored = crops.new_empty((0 if step >= len(crops) else len(crops), 3, size, size))
+    for start in range(0, len(crops), step):
+        monitor.check_interrupt()
+        chunk = resize(crops[start : start + step].to(device), (size, size))
+        chunk = _run_network(chunk, model)
+        for n_done, crop in enumerate(chunk, start + 1):
+            monitor.on_crop(crop)
+            monitor.on_progress(n_done, len(crops))
+        if step >= len(crops):  # no copy: a crop may be large
+            return chunk.to(crops.device)
+        restored[start : start + step] = chunk
+    return restored
+
+
+def faces_that_fit(model: GpenGenerator, free_bytes: float | None = None) -> int:
+    """How many faces may go through the network together.
+
+    Args:
+        model: The network, on its device.
+        free_bytes: Memory that is free there. None: looked up on CUDA; elsewhere one face, because
+            more would only take more memory.
+
+    Returns:
+        1 to 16.
+    """
+    if free_bytes is None:
+        device = next(model.parameters()).device
+        if device.type != "cuda":
+            return 1
+        free_bytes, _ = torch.cuda.mem_get_info(device)
+    fitting = int(free_bytes * _SHARE_OF_FREE_MEMORY / model.activation_bytes())
+    return max(1, min(_MAX_FACES_AT_ONCE, fitting))
+
+
+def _run_network(crops: Tensor, model: GpenGenerator) -> Tensor:
+    """Restore crops of the network's size on its device, all together if they fit there."""
     restored: Tensor | None = None
     try:
         # To [-1, 1] and to the network's memory order in one allocation: it may be large.
@@ -231,7 +283,7 @@ def restore_crops(crops: Tensor, model: GpenGenerator) -> Tensor:
             ) from error
     if restored is None:  # here, where the error no longer holds on to the memory
         half = len(crops) // 2
-        return torch.cat([restore_crops(crops[:half], model), restore_crops(crops[half:], model)])
+        return torch.cat([_run_network(crops[:half], model), _run_network(crops[half:], model)])
     if not is_finite(restored):
         raise NonFiniteOutputError(
             f"network: expected finite pixels, got NaN or infinity in {model.dtype}. "

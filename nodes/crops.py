@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core import BlendSettings, Faces, crop_faces, paste_faces, resize, restore_crops
+from ..gpen_core import BlendSettings, Faces, crop_faces, paste_faces, restore_crops
 from .host import (
     faces_at_once,
     fit_masks,
@@ -114,22 +113,14 @@ class GpenRestoreCrops(io.ComfyNode):
     @classmethod
     def execute(cls, model: HostedModel, crops: Tensor) -> io.NodeOutput:
         """Restore the crops."""
-        size = model.network.config.size
-        inputs = to_channels_first(crops)[:, :3]
+        inputs = to_channels_first(crops)[:, :3].float()
         started = time.monotonic()
-        restored = torch.empty((len(inputs), 3, size, size), device=inputs.device)
-        monitor = face_monitor(len(inputs))
-        device = model.patcher.load_device
-        network = network_on_device(model)
-        max_batch = faces_at_once(model)
-        for start in range(0, len(inputs), max_batch):
-            monitor.check_interrupt()
-            chunk = inputs[start : start + max_batch].to(device, torch.float32)
-            chunk = resize(chunk, (size, size))
-            for i, crop in enumerate(restore_crops(chunk, network), start):
-                restored[i] = crop
-                monitor.on_crop(crop)
-                monitor.on_progress(i + 1, len(inputs))
+        restored = restore_crops(
+            inputs,
+            network_on_device(model),
+            max_batch=faces_at_once(model),
+            monitor=face_monitor(len(inputs)),
+        )
         seconds = time.monotonic() - started
         crops_text = "1 crop" if len(inputs) == 1 else f"{len(inputs)} crops"
         show_text(restored_text(model, crops_text, seconds), cls.hidden.unique_id)

@@ -12,14 +12,11 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor, nn
 
-from ..gpen_core import GpenGenerator, TensorSpecError
+from ..gpen_core import GpenGenerator, TensorSpecError, faces_that_fit
 from .types import HostedModel
 
 AUTO = "auto"
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-_MAX_FACES_AT_ONCE = 16
-_SHARE_OF_FREE_MEMORY = 0.7
 
 
 def choose_dtype(choice: str, device: torch.device) -> torch.dtype:
@@ -59,8 +56,7 @@ def faces_at_once(model: HostedModel) -> int:
     device = model.patcher.load_device
     if mm.is_device_cpu(device):
         return 1  # more would only take more memory
-    free = mm.get_free_memory(device) * _SHARE_OF_FREE_MEMORY
-    return max(1, min(_MAX_FACES_AT_ONCE, int(free / model.network.activation_bytes())))
+    return faces_that_fit(model.network, mm.get_free_memory(device))
 
 
 def show_text(text: str, node_id: str | None) -> None:

@@ -144,10 +144,7 @@ def with_network(network: gpen_core.GpenGenerator) -> Restore:
     """A network of any size on any device as what restores crops of 256 pixels."""
 
     def restore(crops: Tensor) -> Tensor:
-        size = (network.config.size,) * 2
-        device = next(network.parameters()).device
-        restored = gpen_core.restore_crops(resize(crops, size).to(device), network).cpu()
-        return resize(restored, (SIZE_PX, SIZE_PX))
+        return resize(gpen_core.restore_crops(crops, network), (SIZE_PX, SIZE_PX))
 
     return restore
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from .. import GpenGenerator, SettingError
+from .. import SettingError
 
 AUTO = "auto"
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-_MAX_FACES_AT_ONCE = 16
-_SHARE_OF_FREE_MEMORY = 0.7
 
 
 def choose_device(choice: str) -> torch.device:
@@ -40,15 +37,3 @@ def choose_dtype(choice: str, device: torch.device) -> torch.dtype:
     if choice != AUTO:
         return DTYPES[choice]
     return torch.float16 if device.type == "cuda" else torch.float32
-
-
-def choose_batch(choice: int | None, model: GpenGenerator, device: torch.device) -> int:
-    """How many faces go through the network together; None: what fits, up to 16."""
-    if choice is not None:
-        return choice
-    if device.type != "cuda":
-        return 1  # more would only take more memory
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(
-        1, min(_MAX_FACES_AT_ONCE, int(free * _SHARE_OF_FREE_MEMORY / model.activation_bytes()))
-    )

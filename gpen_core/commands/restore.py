@@ -26,7 +26,7 @@ from .. import (
     restore_video,
 )
 from .batch import INTERRUPTED, NOT_STARTED, Report, plan_batch, run_batch
-from .devices import AUTO, choose_batch, choose_device, choose_dtype
+from .devices import AUTO, choose_device, choose_dtype
 from .progress import Progress
 from .restore_arguments import (
     EPILOG,
@@ -82,7 +82,6 @@ def _prepare(options: argparse.Namespace) -> tuple[Restorer, VideoEncoding, Load
     encoding = encoding_from(options)
     device = choose_device(options.device)
     loaded = _load(find_models(options), device, options)
-    model = loaded.network
     detector_name, detector_path = find_detector(options, loaded.path)
     detector = load_detector(detector_path, device)
     if detector_path and detector_name and detector.name != detector_name:
@@ -91,9 +90,9 @@ def _prepare(options: argparse.Namespace) -> tuple[Restorer, VideoEncoding, Load
             f"{detector.name}. Choose that with --detector, or name another file."
         )
     restorer = Restorer(
-        model=model,
+        model=loaded.network,
         detector=detector,
-        max_batch=choose_batch(options.batch, model, device),
+        max_batch=options.batch,
         **settings,
     )
     return restorer, encoding, loaded

@@ -4,7 +4,6 @@ from .degrade_picture import DegradeReport, degrade_picture
 from .jobs import Job, JobError, Plan, plan_jobs
 from .pictures import PICTURE_SUFFIXES, Picture, read_picture, write_picture
 from .restore_picture import PictureReport, restore_picture
-from .restorer import Restorer
 from .video_encoding import VideoCodec, VideoEncoding
 from .videos import VideoReport, restore_video
 
@@ -16,7 +15,6 @@ __all__ = [
     "Picture",
     "PictureReport",
     "Plan",
-    "Restorer",
     "VideoCodec",
     "VideoEncoding",
     "VideoReport",

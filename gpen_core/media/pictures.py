@@ -10,24 +10,21 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import MediaError
-from ..images.srgb import luma
+from ..images.samples import Samples, to_pixels, to_samples
 from .files import complete_file
 from .picture_metadata import copy_jpeg_segments, copy_png_chunks
 from .tiff import encode_tiff
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp")
-
-_Samples: TypeAlias = npt.NDArray[Any]  # (H, W, C) uint8 or uint16; C as in _N_COLOURS
 
 _FORMATS = {
     "PNG": "PNG",
@@ -89,7 +86,7 @@ def read_picture(path: str | Path) -> Picture:
             samples = _decode_16_bits(path, source) if bits == 16 else _decode_8_bits(image)
             is_upright = image.format == "TIFF" and bits == 8  # Pillow has turned it
             return Picture(
-                pixels=_to_pixels(samples, 1 if is_upright else orientation),
+                pixels=_upright_pixels(samples, 1 if is_upright else orientation),
                 format=_FORMATS[str(image.format)],
                 bits=bits,
                 is_grey=samples.shape[2] < 3,
@@ -119,7 +116,7 @@ def write_picture(path: str | Path, picture: Picture, pixels: Tensor) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    data = _ENCODERS[picture.format](_to_samples(pixels, picture), picture.source)
+    data = _ENCODERS[picture.format](_stored_samples(pixels, picture), picture.source)
     with complete_file(Path(path)) as partial:
         partial.write_bytes(data)
 
@@ -162,7 +159,7 @@ def _bits(path: Path, image: ImageFile.ImageFile, source: bytes) -> int:
     return 16 if bits == 16 else 8
 
 
-def _decode_8_bits(image: Image.Image) -> _Samples:
+def _decode_8_bits(image: Image.Image) -> Samples:
     mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
     if image.has_transparency_data:
         mode += "A"
@@ -170,7 +167,7 @@ def _decode_8_bits(image: Image.Image) -> _Samples:
     return samples[:, :, None] if samples.ndim == 2 else samples
 
 
-def _decode_16_bits(path: Path, source: bytes) -> _Samples:
+def _decode_16_bits(path: Path, source: bytes) -> Samples:
     samples = cv2.imdecode(np.frombuffer(source, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
         raise MediaError(
@@ -182,34 +179,28 @@ def _decode_16_bits(path: Path, source: bytes) -> _Samples:
     return np.concatenate([samples[:, :, 2::-1], samples[:, :, 3:]], axis=2)  # from BGR
 
 
-def _to_pixels(samples: _Samples, orientation: int) -> Tensor:
-    scale = np.float32(np.iinfo(samples.dtype).max)
-    stored = torch.from_numpy(samples.astype(np.float32) / scale).permute(2, 0, 1)
-    if len(stored) < 3:
-        stored = torch.cat([stored[:1].expand(3, -1, -1), stored[1:]])
+def _upright_pixels(samples: Samples, orientation: int) -> Tensor:
+    stored = to_pixels(samples)
     quarters, is_mirrored = _UPRIGHT[orientation]
     mirrored = stored.flip(-1) if is_mirrored else stored
-    return torch.rot90(mirrored, quarters, (-2, -1))[None].contiguous()
+    return torch.rot90(mirrored, quarters, (-2, -1)).contiguous()
 
 
-def _to_samples(pixels: Tensor, picture: Picture) -> _Samples:
+def _stored_samples(pixels: Tensor, picture: Picture) -> Samples:
     quarters, is_mirrored = _UPRIGHT[picture.orientation]
-    stored = torch.rot90(pixels[0].float(), -quarters, (-2, -1))
+    stored = torch.rot90(pixels, -quarters, (-2, -1))
     stored = stored.flip(-1) if is_mirrored else stored
-    if picture.is_grey:
-        stored = torch.cat([luma(stored)[None], stored[3:]])
     dtype = np.uint16 if picture.bits == 16 else np.uint8
-    scaled = stored.clamp(0, 1).permute(1, 2, 0).numpy() * np.float32(np.iinfo(dtype).max)
-    return np.ascontiguousarray(np.rint(scaled).astype(dtype))
+    return to_samples(stored, dtype, is_grey=picture.is_grey)
 
 
-def _encode_png(samples: _Samples, source: bytes) -> bytes:
+def _encode_png(samples: Samples, source: bytes) -> bytes:
     if samples.dtype == np.uint8:
         return copy_png_chunks(source, _encode_with_pillow(samples, "PNG"))
     return copy_png_chunks(source, _encode_with_opencv(samples, ".png"))
 
 
-def _encode_jpeg(samples: _Samples, source: bytes) -> bytes:
+def _encode_jpeg(samples: Samples, source: bytes) -> bytes:
     with Image.open(io.BytesIO(source)) as image:
         assert isinstance(image, JpegImagePlugin.JpegImageFile)
         subsampling = JpegImagePlugin.get_sampling(image)
@@ -224,7 +215,7 @@ def _encode_jpeg(samples: _Samples, source: bytes) -> bytes:
     return copy_jpeg_segments(source, encoded)
 
 
-def _encode_webp(samples: _Samples, source: bytes) -> bytes:
+def _encode_webp(samples: Samples, source: bytes) -> bytes:
     with Image.open(io.BytesIO(source)) as image:
         kept = {key: image.info[key] for key in ("exif", "icc_profile", "xmp") if key in image.info}
     is_lossless = b"VP8L" in (source[12:16], *_riff_names(source))
@@ -243,34 +234,34 @@ def _riff_names(source: bytes) -> list[bytes]:
     return names
 
 
-def _encode_tiff(samples: _Samples, source: bytes) -> bytes:
+def _encode_tiff(samples: Samples, source: bytes) -> bytes:
     with Image.open(io.BytesIO(source)) as image:
         assert isinstance(image, TiffImagePlugin.TiffImageFile)
         return encode_tiff(samples, image)
 
 
-def _encode_bmp(samples: _Samples, source: bytes) -> bytes:
+def _encode_bmp(samples: Samples, source: bytes) -> bytes:
     encoded = bytearray(_encode_with_opencv(samples, ".bmp"))
     if int.from_bytes(source[14:18], "little") >= 40:  # older headers have no density
         encoded[_BMP_DENSITY] = source[_BMP_DENSITY]
     return bytes(encoded)
 
 
-def _encode_with_pillow(samples: _Samples, format_name: str, **options: Any) -> bytes:
+def _encode_with_pillow(samples: Samples, format_name: str, **options: Any) -> bytes:
     file = io.BytesIO()
     plane = samples[:, :, 0] if samples.shape[2] == 1 else samples
     Image.fromarray(plane).save(file, format_name, **options)
     return file.getvalue()
 
 
-def _encode_with_opencv(samples: _Samples, suffix: str) -> bytes:
+def _encode_with_opencv(samples: Samples, suffix: str) -> bytes:
     if samples.shape[2] >= 3:
         samples = np.concatenate([samples[:, :, 2::-1], samples[:, :, 3:]], axis=2)
     _, encoded = cv2.imencode(suffix, samples)
     return bytes(encoded.tobytes())
 
 
-_ENCODERS: dict[str, Callable[[_Samples, bytes], bytes]] = {
+_ENCODERS: dict[str, Callable[[Samples, bytes], bytes]] = {
     "PNG": _encode_png,
     "JPEG": _encode_jpeg,
     "WEBP": _encode_webp,

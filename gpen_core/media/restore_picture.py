@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..restorer import Restorer
 from .pictures import read_picture, write_picture
-from .restorer import Restorer
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from torch import Tensor
 from ..errors import MediaError
 from ..faces.clip import steady_faces
 from ..faces.faces import Faces
+from ..restorer import Restorer
 from .files import complete_file
-from .restorer import Restorer
 from .video_encoding import (
     VideoCodec,
     VideoEncoding,
@@ -197,6 +197,11 @@ class _FrameView:
         self.coding = YuvCoding.of_frame(frame)
         self._quarters = _quarters(frame)
 
+    @property
+    def step(self) -> int:
+        """What heights and widths have to be multiples of, in pixels."""
+        return int(2 ** max(self.coding.chroma_shifts or (0,)))
+
     def upright_rgb(self) -> Tensor:
         """(3, H, W) float32 in [0, 1]."""
         return torch.rot90(
@@ -239,12 +244,8 @@ class _Worker:
         if _quarters(frame) % 2:
             upright = upright[::-1]
         self._factor = self._restorer.canvas_factor(self._faces, upright)
-        if self._factor == 1:
-            return first, (frame.height, frame.width)
-        blank = torch.zeros(1, 3, *upright)
-        enlarged = self._enlarged(blank, Faces.empty(), _FrameView(first), 0)[0]
-        turned = torch.rot90(enlarged, -_quarters(frame), (-2, -1))
-        return first, (turned.shape[1], turned.shape[2])
+        size = self._restorer.output_size(upright, self._factor, _FrameView(first).step)
+        return first, size[::-1] if _quarters(frame) % 2 else size
 
     def restored(self, frames: list[av.VideoFrame], start: int) -> Iterator[av.VideoFrame]:
         """The frames, of which the first has the number ``start``, with restored faces."""
@@ -255,7 +256,10 @@ class _Worker:
             for i, view in enumerate(views):
                 image = view.upright_rgb()[None]
                 own = _moved(faces.of_image(start + i), -start - i)
-                yield view.replaced(self._enlarged(image, own, view, start + i)[0])
+                enlarged = self._restorer.restore(
+                    image, own, factor=self._factor, step=view.step, seed=start + i
+                )
+                yield view.replaced(enlarged[0])
             return
         changed = sorted({int(i) - start for i in faces.image_index})
         changes: dict[int, Tensor] = {}
@@ -266,10 +270,6 @@ class _Worker:
             changes = dict(zip(changed, result.sub_(images), strict=True))
         for i, view in enumerate(views):
             yield view.with_change(changes[i]) if i in changes else view.frame
-
-    def _enlarged(self, image: Tensor, faces: Faces, view: _FrameView, seed: int) -> Tensor:
-        step = 2 ** max(view.coding.chroma_shifts or (0,))
-        return self._restorer.restore(image, faces, factor=self._factor, step=step, seed=seed)
 
     def _formatted(self, frame: av.VideoFrame) -> av.VideoFrame:
         return frame if frame.format.name == self._format else _reformatted(frame, self._format)

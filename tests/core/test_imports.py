@@ -19,7 +19,7 @@ FLOORS = (
     {"downloads", "faces"},
     {"blending", "comparison"},
     {"pipeline"},
-    {"swaps"},
+    {"restorer", "swaps"},
     {"media"},
     {"gpen_core"},  # what it exports
     {"commands"},

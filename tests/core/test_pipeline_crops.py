@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import gpen_core
-from gpen_core import RunOptions
+from gpen_core import Monitor, RunOptions, resize
 from gpen_core.blending.settings import BlendSettings
 from gpen_core.errors import SettingError, TensorSpecError
 from gpen_core.network.config import GpenConfig
@@ -118,3 +118,19 @@ def test_fine_grain_of_a_face_larger_than_the_crop_is_kept_or_replaced(identity)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         BlendSettings(**wrong)
+
+
+def test_crops_of_any_size_go_through_the_network_some_at_a_time(random_network):
+    crops = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    events = []
+    monitor = Monitor(
+        on_progress=lambda *progress: events.append(progress),
+        on_crop=lambda crop: events.append(tuple(crop.shape)),
+        check_interrupt=lambda: events.append("check"),
+    )
+    restored = gpen_core.restore_crops(crops, random_network, max_batch=2, monitor=monitor)
+    shape = (3, 256, 256)
+    assert events == ["check", shape, (1, 3), shape, (2, 3), "check", shape, (3, 3)]
+    together = gpen_core.restore_crops(resize(crops, (256, 256)), random_network)
+    torch.testing.assert_close(restored, together, rtol=0, atol=1e-5)
+    assert gpen_core.restore_crops(crops[:0], random_network).shape == (0, *shape)

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from gpen_core import Faces
-from gpen_core.media import Restorer
+from gpen_core.restorer import Restorer
 from support.faces import faces_at
 
 FACE = (14.0, 6.0, 60.0)

@@ -18,9 +18,10 @@ from gpen_core.__main__ import main
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY, save_checkpoint
 from gpen_core.commands import restore
 from gpen_core.commands.restore_arguments import BLEND_HELP, add_arguments, find_detector
-from gpen_core.media import Restorer, VideoCodec
+from gpen_core.media import VideoCodec
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict
+from gpen_core.restorer import Restorer
 from support.media import KnownFaces, picture_samples, png_file, read_frames, write_video
 from support.networks import IDENTITY_NOTICE
 from support.stand_in_gpu import stand_in_gpu

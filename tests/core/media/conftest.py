@@ -2,10 +2,10 @@
 
 import pytest
 
-from gpen_core.media import Restorer
 from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict, random_state_dict
+from gpen_core.restorer import Restorer
 from support.media import KnownFaces
 
 CONFIG = GpenConfig(256, 1, 0.0625)
