@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from . import GpenError
-from .commands import bench, compare, convert, degrade, download, info, restore, train
+from .errors import GpenError
+
+COMMANDS = {
+    "restore": "restore the faces in pictures, folders and videos",
+    "compare": "measure how alike two pictures are",
+    "degrade": "damage pictures on purpose, to test or train restorers",
+    "download": "download a published model file, or list them",
+    "info": "describe a checkpoint",
+    "convert": "write a checkpoint as .safetensors",
+    "bench": "time the network on this machine",
+    "train": "train a small network, or a checkpoint of yours, on a folder of photos",
+}
+"""What each module of ``commands/`` does; only the one that is used is imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,18 +30,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: the command's own, or 1 where a file cannot be read or written, with the
         reason on stderr.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m gpen_core", description="Blind face restoration with GPEN."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (info, convert, download, restore, degrade, compare, bench, train):
-        command.add_to(commands)
-    options = parser.parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = make_parser(arguments[0] if arguments else "").parse_args(arguments)
     try:
         return int(options.run(options))
     except (GpenError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def make_parser(command: str) -> argparse.ArgumentParser:
+    """The parser of one command, or without one of that name a list of them all."""
+    parser = argparse.ArgumentParser(
+        prog="gpen" if Path(sys.argv[0]).stem == "gpen" else "python -m gpen_core",
+        description="Blind face restoration with GPEN.",
+        epilog="COMMAND --help describes the options of a command.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    if command in COMMANDS:
+        importlib.import_module(f".commands.{command}", __package__).add_to(commands)
+    else:
+        for name, what in COMMANDS.items():
+            commands.add_parser(name, help=what)
+    return parser
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ def whole(lowest: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < lowest:
             raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {lowest}, got {text!r}. Change it."
+                f"expected a whole number of at least {lowest}, got {text!r}. "
+                f"Give {lowest} or more, in digits."
             )
         return int(text)
 
@@ -26,5 +27,7 @@ def share(text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}. Change it.")
+        raise argparse.ArgumentTypeError(
+            f"expected a number from 0 to 1, got {text!r}. Give a decimal, such as 0.5."
+        )
     return number

@@ -22,16 +22,18 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is read, where it is written to, and what is printed."""
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
-    parser.add_argument("--recursive", action="store_true", help="look into the folders of folders")
+    parser.add_argument("--recursive", action="store_true", help="include subfolders")
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--resume", action="store_true", help="keep outputs that are there")
-    existing.add_argument("--overwrite", action="store_true", help="write them anew")
+    existing.add_argument(
+        "--resume", action="store_true", help="keep outputs that are there, and make the others"
+    )
+    existing.add_argument("--overwrite", action="store_true", help="replace outputs that are there")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
 
 
 def plan_batch(options: argparse.Namespace) -> Plan:
-    """Decide what becomes of every input."""
+    """Decide what to do with every input."""
     return plan_jobs(
         options.inputs,
         options.output,
@@ -93,12 +95,12 @@ def run_batch(
                     if not is_quiet:
                         progress.say(f"{job.target}: {describe(report)}")
                     for stream in report.get("left_out", ()):
-                        line = f"{job.source}: {stream} does not go into the output"
+                        line = f"{job.source}: {stream} is left out of the output"
                         progress.say(line, is_error=True)
                 progress.file_done()
         except KeyboardInterrupt:
             summary["interrupted"] = True
-            progress.say("Interrupted. --resume goes on from here.", is_error=True)
+            progress.say("Interrupted. --resume continues from here.", is_error=True)
     if options.json:
         print(json.dumps(summary, indent=2))
     elif not options.quiet:
@@ -109,12 +111,20 @@ def run_batch(
 
 
 def _describe(summary: Report, done: str) -> str:
-    parts = [f"{len(summary[done])} {done}"]
+    reports = summary[done]
+    parts = [f"{_files(len(reports))} {done}"]
+    if any("faces" in report for report in reports):
+        n_with_faces = sum(report["faces"] > 0 for report in reports)
+        parts = [f"{_files(len(reports))}, {n_with_faces} with faces"]
     if summary["kept"]:
-        parts.append(f"{len(summary['kept'])} there already")
+        parts.append(f"{_files(len(summary['kept']))} already there")
     if summary["ignored"]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(summary["ignored"].items()))
-        parts.append(f"{sum(summary['ignored'].values())} other files passed over ({kinds})")
+        parts.append(f"{_files(sum(summary['ignored'].values()))} of other kinds skipped ({kinds})")
     if summary["failed"]:
         parts.append(f"{len(summary['failed'])} failed")
     return "; ".join(parts) + "."
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"

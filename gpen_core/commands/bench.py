@@ -24,7 +24,7 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers."""
-    parser = commands.add_parser("bench", help="time the network on this machine")
+    parser = commands.add_parser("bench")
     parser.add_argument(
         "--model", type=Path, help="a checkpoint; without one, random weights of each size"
     )

@@ -26,7 +26,6 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers."""
     parser = commands.add_parser(
         "compare",
-        help="say how alike two pictures are",
         description="Print PSNR, SSIM, MS-SSIM, sharpness, colour and landmark error.",
     )
     parser.add_argument("before", type=Path, help="picture; resized if AFTER has another size")

@@ -50,7 +50,7 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers."""
     parser = commands.add_parser(
         "degrade",
-        help="damage pictures on purpose, to try restorers on or train them",
+        description="Damage pictures on purpose, to test or train restorers.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

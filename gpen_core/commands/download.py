@@ -21,7 +21,6 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers."""
     parser = commands.add_parser(
         "download",
-        help="fetch a published model file, or list them",
         description="Fetch a published model file and check it; without a name, list them.",
         epilog=(
             "Exit status: 0 the file is there; 1 the download failed; 2 no file of that name is "

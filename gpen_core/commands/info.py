@@ -13,7 +13,7 @@ from .restore_arguments import BUNDLED
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers."""
-    parser = commands.add_parser("info", help="say what a checkpoint is")
+    parser = commands.add_parser("info")
     parser.add_argument(
         "file",
         nargs="?",

@@ -42,7 +42,7 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers."""
     parser = commands.add_parser(
         "restore",
-        help="restore the faces in pictures, folders and videos",
+        description="Restore the faces in pictures, folders and videos.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -53,15 +53,17 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Restore every input; the exit status is that of the help text."""
     try:
-        restorer, encoding, loaded = _prepare(options)
         plan = plan_batch(options)
+        restorer, encoding, loaded = _prepare(options)
     except (GpenError, OSError) as error:
         print(error, file=sys.stderr)
         return NOT_STARTED
     except KeyboardInterrupt:
         return INTERRUPTED
-    if not options.quiet:
-        beyond = "gpen download gets the published ones." if loaded.path == BUNDLED_RESTORER else ""
+    if plan.jobs and not options.quiet:
+        beyond = (
+            "gpen download fetches the published ones." if loaded.path == BUNDLED_RESTORER else ""
+        )
         about = filter(None, (f"Restoring with {loaded.name}.", loaded.notice, beyond))
         print(*about, file=sys.stderr)
     work = partial(_restore, restorer=restorer, encoding=encoding, smoothing=options.smoothing)

@@ -11,16 +11,12 @@ _PACKAGES = ("gpen_training", "training")
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to the parser's subparsers, where there is something to train with."""
+    """Add the command to the parser's subparsers; without training/ it ends with an error."""
+    parser = commands.add_parser("train")
     training = _find_training()
     if training is None:
-        return
-    parser = commands.add_parser(
-        "train",
-        help="train a small network, or a checkpoint of yours, on a folder of photos",
-        description=training.DESCRIPTION,
-        epilog=training.EPILOG,
-    )
+        parser.error("expected the folder training/, got none. Install gpen from its repository.")
+    parser.description, parser.epilog = training.DESCRIPTION, training.EPILOG
     training.add_arguments(parser)
     parser.set_defaults(run=training.run)
 

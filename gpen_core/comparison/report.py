@@ -6,6 +6,11 @@ import math
 
 from .compare import Comparison, Similarity
 
+_LEGEND = (
+    "The higher PSNR, SSIM and MS-SSIM and the lower the errors, the more alike they are; a "
+    "sharpness of 1 is as sharp as before, less is softer."
+)
+
 
 def describe_comparison(comparison: Comparison, *, has_region: bool) -> str:
     """One sentence each for the whole images, the region and the faces.
@@ -16,19 +21,22 @@ def describe_comparison(comparison: Comparison, *, has_region: bool) -> str:
     """
     sentences = [f"Whole image: {_measures(comparison.whole)}"]
     if comparison.region is not None:
-        sentences.append(f"Inside: {_measures(comparison.region)}")
+        sentences.append(f"Inside mask or faces: {_measures(comparison.region)}")
     elif has_region:
         sentences.append("There is nothing inside: no face, or an empty mask.")
-    if comparison.landmark_error is not None and comparison.whole.psnr != math.inf:
+    if comparison.whole.psnr == math.inf:
+        return " ".join(sentences)
+    if comparison.landmark_error is not None:
         sentences.append(
-            f"Landmarks are off by {comparison.landmark_error:.1f} % of the distance of the eyes."
+            f"Landmarks are off by {comparison.landmark_error:.1f} % of the distance between the "
+            "eyes."
         )
-    return " ".join(sentences)
+    return " ".join((*sentences, _LEGEND))
 
 
 def _measures(similarity: Similarity) -> str:
     if similarity.psnr == math.inf:
-        return "equal to the last bit."
+        return "equal, bit for bit."
     return (
         f"PSNR {similarity.psnr:.2f} dB, SSIM {similarity.ssim:.4f}, "
         f"MS-SSIM {similarity.ms_ssim:.4f}, sharpness {similarity.sharpness:.2f}, "

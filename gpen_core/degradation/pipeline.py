@@ -139,7 +139,7 @@ def _stream(seed: int, index: int, purpose: int) -> np.random.SeedSequence:
 def _check_draws(seed: int, index: int, strength: float) -> None:
     for name, value in (("seed", seed), ("index", index)):
         if value < 0:
-            raise DegradeSettingsError(f"{name}: expected 0 or more, got {value}. Change it.")
+            raise DegradeSettingsError(f"{name}: expected 0 or more, got {value}. Raise it to 0.")
     if not 0 <= strength <= 1:
         raise DegradeSettingsError(
             f"strength: expected 0 to 1, got {strength}. Bring it into that range."

@@ -63,7 +63,7 @@ def plan_jobs(
         output: The folder to write into.
         is_recursive: Look into the folders of folders.
         keep_existing: Outputs that are there are done.
-        overwrite: Outputs that are there are written anew. With neither they are errors.
+        overwrite: Outputs that are there are replaced. With neither they are errors.
     """
     plan = Plan()
     output = Path(output)
@@ -76,7 +76,7 @@ def plan_jobs(
         if key in originals:
             problem = f"it would overwrite the input {job.target}. Choose another --output"
         elif key in owners:
-            problem = f"{owners[key]} is written there too. Write them into different folders"
+            problem = f"{owners[key]} is written there too. Write them to different folders"
         elif job.target.is_dir():
             problem = "it is a folder. Choose another --output"
         elif job.target.exists() and keep_existing:
@@ -84,7 +84,7 @@ def plan_jobs(
             owners[key] = source
             continue
         elif job.target.exists() and not overwrite:
-            problem = "it is there. Give --resume to keep it or --overwrite to write it anew"
+            problem = "it exists. Give --resume to keep it or --overwrite to replace it"
         else:
             owners[key] = source
             plan.jobs.append(job)
@@ -120,11 +120,9 @@ def _sources(
                 plan.errors.append(_unusable(source))
         if is_folder and not any(map(_is_media, found)) and _key(given) not in seen:
             seen.add(_key(given))
-            hint = "" if is_recursive else " Give --recursive to look into its folders."
-            message = (
-                f"{given}: expected a folder with pictures or videos, got {len(found)} files of "
-                f"other kinds.{hint}"
-            )
+            others = f"{len(found)} of other kinds" if found else "none"
+            hint = "Choose another" if is_recursive else "Give --recursive to include subfolders"
+            message = f"{given}: expected pictures or videos in it, got {others}. {hint}."
             plan.errors.append(JobError(given, message))
 
 

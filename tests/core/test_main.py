@@ -1,10 +1,11 @@
 import json
+import sys
 
 import pytest
 import torch
 
 import gpen_core
-from gpen_core.__main__ import main
+from gpen_core.__main__ import COMMANDS, main
 from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.checkpoints.checkpoint import read_notice
 from gpen_core.network.config import GpenConfig
@@ -78,3 +79,21 @@ def test_a_file_that_cannot_be_read_is_an_error_on_stderr(tmp_path, capsys):
     captured = capsys.readouterr()
     assert "absent.pth" in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["no-such-command"]])
+def test_without_a_command_all_are_listed_and_none_is_imported(arguments, monkeypatch, capsys):
+    for name in COMMANDS:
+        monkeypatch.setitem(sys.modules, f"gpen_core.commands.{name}", None)
+    with pytest.raises(SystemExit):
+        main(arguments)
+    printed = capsys.readouterr()
+    assert all(name in printed.out + printed.err for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_page_of_its_own(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f" {command} " in capsys.readouterr().out

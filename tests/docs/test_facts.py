@@ -1,10 +1,12 @@
 """What the documentation states and something else knows: the two must not drift apart."""
 
 import re
+import shlex
 
 import pytest
 
 from environment import REPOSITORY
+from gpen_core.__main__ import make_parser
 from gpen_core.bundled import BUNDLED_DETECTOR, BUNDLED_RESTORER
 from gpen_core.checkpoints.registry import DETECTOR_MODELS, KNOWN_MODELS, PARSER_MODELS, find_known
 from gpen_core.checkpoints.restorers import BUNDLED_NAME
@@ -119,6 +121,13 @@ def test_messages_quoted_in_troubleshooting_are_those_of_the_code():
     for text in quoted:
         for part in text.split(" ... "):
             assert part in messages, part
+
+
+@every_page
+def test_every_command_line_is_one_that_the_parser_takes(page):
+    for line in re.findall(r"^gpen (.+?)(?:  #.*)?$", _code(PAGES[page]), re.MULTILINE):
+        arguments = shlex.split(line)
+        assert make_parser(arguments[0]).parse_args(arguments)
 
 
 @every_page

@@ -145,7 +145,7 @@ def test_compare_measures_the_whole_and_inside_the_mask(comfy):
     }
     result = comfy.run(prompt)
     assert float(result.texts("psnr")[0]) == pytest.approx(13.98, abs=0.01)
-    assert "Inside: PSNR 13.98 dB" in result.texts("compare")[0]
+    assert "Inside mask or faces: PSNR 13.98 dB" in result.texts("compare")[0]
 
 
 def test_compare_equal_pictures_says_so(comfy):
@@ -164,7 +164,7 @@ def test_compare_measures_inside_the_faces_of_a_smaller_before(comfy, crowd_name
     assert len(frame["faces"]) == 29
     assert max(face["box"][2] for face in frame["faces"]) > 1500
     assert float(result.texts("psnr")[0]) > 30  # the same enlargement
-    assert "Inside: PSNR" in result.texts("compare")[0]
+    assert "Inside mask or faces: PSNR" in result.texts("compare")[0]
 
 
 def test_compare_another_count_of_images_says_what_to_do(comfy):

@@ -28,8 +28,9 @@ def test_compare_prints_the_measures_of_two_pictures(pictures, capsys):
     resized, text = capsys.readouterr().out.splitlines()
     assert resized == f"{pictures['half.png']} was resized to 512 x 512, the size of the other."
     assert text.startswith("Whole image: PSNR ")
-    assert "Inside: PSNR " in text
+    assert "Inside mask or faces: PSNR " in text
     assert "Landmarks are off by " in text
+    assert text.endswith("less is softer.")
 
 
 def test_compare_prints_json_that_any_reader_takes(pictures, capsys):
@@ -51,7 +52,7 @@ def test_compare_prints_json_that_any_reader_takes(pictures, capsys):
 
 def test_compare_says_when_there_is_no_face(pictures, capsys):
     assert main(["compare", pictures["grey.png"], pictures["grey.png"], "--faces"]) == 0
-    text = "Whole image: equal to the last bit. There is nothing inside: no face, or an empty mask."
+    text = "Whole image: equal, bit for bit. There is nothing inside: no face, or an empty mask."
     assert capsys.readouterr().out.strip() == text
 
 
@@ -69,14 +70,16 @@ def test_describe_names_every_measure():
     text = describe_comparison(Comparison(similarity, None, 1.26), has_region=False)
     assert text == (
         "Whole image: PSNR 30.00 dB, SSIM 0.9000, MS-SSIM 0.9500, sharpness 0.50, colour error "
-        "2.50. Landmarks are off by 1.3 % of the distance of the eyes."
+        "2.50. Landmarks are off by 1.3 % of the distance between the eyes. The higher PSNR, SSIM "
+        "and MS-SSIM and the lower the errors, the more alike they are; a sharpness of 1 is as "
+        "sharp as before, less is softer."
     )
 
 
 def test_describe_says_of_equal_images_nothing_else():
     equal = Similarity(math.inf, 1.0, 1.0, 1.0, 0.0)
     text = describe_comparison(Comparison(equal, None, 0.0), has_region=False)
-    assert text == "Whole image: equal to the last bit."
+    assert text == "Whole image: equal, bit for bit."
 
 
 def test_compare_measures_transparent_pictures_of_16_bits_by_their_colours(tmp_path, capsys):
@@ -85,4 +88,4 @@ def test_compare_measures_transparent_pictures_of_16_bits_by_their_colours(tmp_p
         pixels[..., 3] = alpha
         cv2.imwrite(str(tmp_path / name), pixels.numpy().astype(np.uint16))
     assert main(["compare", str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 0
-    assert capsys.readouterr().out.strip() == "Whole image: equal to the last bit."
+    assert capsys.readouterr().out.strip() == "Whole image: equal, bit for bit."

@@ -46,7 +46,7 @@ def test_a_folder_with_a_broken_file_in_the_middle_is_damaged_around_it(tmp_path
     assert "b.png: expected a whole picture file" in printed.err
     assert "d.mp4: expected a picture, got a video. Write its frames as pictures" in printed.err
     assert "a.png: gaussian blur" in printed.out
-    assert "2 degraded; 1 other files passed over (1 .txt); 2 failed." in printed.out
+    assert "2 files degraded; 1 file of other kinds skipped (1 .txt); 2 failed." in printed.out
 
 
 def test_a_picture_is_damaged_the_same_whatever_stands_beside_it(tmp_path):
@@ -143,7 +143,7 @@ def test_an_interruption_ends_with_130_and_keeps_what_is_whole(tmp_path, monkeyp
     monkeypatch.setattr(command, "degrade_picture", interrupted)
     assert run(folder, "--output", output) == 130
     assert [path.name for path in output.iterdir()] == ["a.png"]
-    assert "--resume goes on" in capsys.readouterr().err
+    assert "--resume continues" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

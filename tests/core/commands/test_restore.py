@@ -80,7 +80,7 @@ def test_a_folder_with_a_broken_file_in_the_middle_is_restored_around_it(
     printed = capsys.readouterr()
     assert "b.png: expected a whole picture file" in printed.err
     assert f"Restoring with identity.safetensors. {IDENTITY_NOTICE}" in printed.err
-    assert "3 restored; 1 other files passed over (1 .txt); 1 failed." in printed.out
+    assert "3 files, 3 with faces; 1 file of other kinds skipped (1 .txt); 1 failed." in printed.out
     assert "d.mp4: 6 faces in 6 frames" in printed.out
 
 
@@ -137,7 +137,7 @@ def test_an_interruption_ends_with_130_and_keeps_what_is_whole(
     monkeypatch.setattr(restore, "restore_picture", interrupted)
     assert run(checkpoint, folder, "--output", output) == 130
     assert [path.name for path in output.iterdir()] == ["a.png"]
-    assert "--resume goes on" in capsys.readouterr().err
+    assert "--resume continues" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -319,5 +319,5 @@ def test_ctrl_c_in_a_real_process_ends_with_130_and_leaves_no_half_file(tmp_path
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "--resume goes on" in errors
+    assert "--resume continues" in errors
     assert [path.name for path in output.iterdir()] == ["b.png"]

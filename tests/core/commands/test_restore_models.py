@@ -53,7 +53,7 @@ def restore(photo: Path, output: Path, *arguments: str, capsys) -> dict:
 def test_a_face_is_restored_without_any_model_on_disk(photo, tmp_path, capsys):
     assert main(["restore", str(photo), "--output", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
-    assert "1 restored." in printed.out
+    assert "1 file, 1 with faces." in printed.out
     assert f"Restoring with {BUNDLED_NAME}. {read_notice(BUNDLED_RESTORER)}" in printed.err
     before, after = (
         np.asarray(Image.open(path)).astype(int) for path in (photo, tmp_path / "out" / "photo.png")

@@ -95,8 +95,8 @@ def test_outputs_that_are_there_are_errors_kept_or_written_anew(tmp_path):
         ("absent.png", "expected a file or folder, got none"),
         ("a.gif", "Convert it to one of these"),
         ("a", "got no suffix"),
-        ("empty", "expected a folder with pictures or videos, got 0 files"),
-        ("texts", "got 1 files of other kinds. Give --recursive"),
+        ("texts", "got 1 of other kinds. Give --recursive"),
+        ("empty", "got none. Give --recursive"),
     ],
 )
 def test_an_input_that_is_none_is_an_error_with_a_remedy(tmp_path, name, words):
