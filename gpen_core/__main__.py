@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import GpenError
+from . import GpenError
 
 COMMANDS = {
     "restore": "restore the faces in pictures, folders and videos",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ _PACKAGES = ("gpen_training", "training")
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers; without training/ it ends with an error."""
-    parser = commands.add_parser("train")
+    parser: argparse.ArgumentParser = commands.add_parser("train")
     training = _find_training()
     if training is None:
         parser.error("expected the folder training/, got none. Install gpen from its repository.")
