@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import gpen_core
-from gpen_core import GpenConfig, identity_state_dict, steady_faces
+from gpen_core import GpenConfig, identity_state_dict, stabilize_faces
 
 N_FRAMES = 48
 PAN_PX = 3.7
@@ -31,15 +31,15 @@ def clip_table(image: Tensor, faces: gpen_core.Faces) -> None:
     pan[:, :, 0] = PAN_PX * torch.arange(N_FRAMES)[:, None]
     still_std = 0.0
     for strength in STRENGTHS:
-        still = steady_faces(_clip(faces, noise), N_FRAMES, strength)
+        still = stabilize_faces(_clip(faces, noise), N_FRAMES, strength)
         one_image = gpen_core.Faces(
             torch.zeros_like(still.image_index), still.boxes, still.landmarks, still.scores
         )
         crops = gpen_core.crop_faces(image, one_image, 256)
         std = float(crops[:, :, 64:192, 64:192].std(dim=0).mean())
         still_std = still_std or std
-        panned = steady_faces(_clip(faces, noise + pan), N_FRAMES, strength).landmarks
-        exact = steady_faces(_clip(faces, pan), N_FRAMES, strength).landmarks
+        panned = stabilize_faces(_clip(faces, noise + pan), N_FRAMES, strength).landmarks
+        exact = stabilize_faces(_clip(faces, pan), N_FRAMES, strength).landmarks
         truth = faces.landmarks[:1] + pan
         error, clean = (panned - truth).norm(dim=2), (exact - truth).norm(dim=2)
         print(

@@ -19,7 +19,7 @@ from gpen_core import (
     degrade,
     flicker,
     seam,
-    steady_faces,
+    stabilize_faces,
 )
 from training.dataset import largest_face
 from training.evaluation import Figures, mean_figures
@@ -114,7 +114,7 @@ def measure_flicker(
             clip = degrade(pan(photo, step), settings, seed=seed + index, same_for_all=True)
             if network is not None:
                 faces = gpen_core.detect_faces(clip, detector)
-                faces = steady_faces(faces, len(clip), SMOOTHING)
+                faces = stabilize_faces(faces, len(clip), SMOOTHING)
                 clip = gpen_core.restore_faces(clip, faces, network).images
             shared = region[:, (N_FRAMES - 1) * step :]
             seen.append(flicker(hold_still(clip, step), shared) ** 2)

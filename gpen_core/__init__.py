@@ -20,7 +20,7 @@ from .blending.canvas import (
     enlarge,
     enlarged_size,
 )
-from .blending.face_mask import box_masks, face_masks, region_mask
+from .blending.face_mask import box_masks, face_masks, parse_regions, region_mask
 from .blending.masks import intersect
 from .blending.settings import BlendSettings, FineGrain, MaskShape
 from .bundled import BUNDLED_DETECTOR, BUNDLED_RESTORER
@@ -105,7 +105,7 @@ from .errors import (
     UnsafeCheckpointError,
 )
 from .faces.annotation import draw_faces
-from .faces.clip import steady_faces
+from .faces.clip import stabilize_faces
 from .faces.detection import detect_faces, load_detector
 from .faces.faces import Faces, long_sides
 from .faces.parsing import (
@@ -147,6 +147,7 @@ from .pipeline import (
     restore_faces,
 )
 from .restorer import Restorer
+from .settings import pick_settings
 from .swaps.blend import SwapResult, blend_swap
 from .swaps.frames import fill_in_dropped, is_withheld, match_frames
 from .swaps.pairs import SwapPairs
@@ -330,7 +331,9 @@ __all__ = [
     "number_faces",
     "parse_faces",
     "parse_indices",
+    "parse_regions",
     "paste_faces",
+    "pick_settings",
     "plan_jobs",
     "random_state_dict",
     "rank_restorers",
@@ -348,7 +351,7 @@ __all__ = [
     "search_faces",
     "select_faces",
     "setting_paths",
-    "steady_faces",
+    "stabilize_faces",
     "target_path",
     "template_landmarks",
     "write_picture",

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import SettingError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Settings = TypeVar("Settings", bound=DataclassInstance)
 
 
 class Choice(str, Enum):
@@ -22,6 +29,18 @@ class Choice(str, Enum):
         name = re.sub(r"(?<!^)(?=[A-Z])", " ", cls.__name__).lower()
         options = ", ".join(repr(option.value) for option in cls)
         raise SettingError(f"{name}: expected one of {options}, got {value!r}. Choose one.")
+
+
+def pick_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Settings of a kind from values of the same names; other values are passed over.
+
+    Args:
+        kind: A dataclass, such as ``BlendSettings``.
+        values: Such as those of the widgets of a node or of the options of a command. Fields that
+            are not among them keep their defaults.
+    """
+    names = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in names})
 
 
 def check_limits(settings: object, limits: Mapping[str, tuple[float, float]]) -> None:

@@ -22,7 +22,8 @@ from ..gpen_core import (
     fill_in_dropped,
     is_withheld,
     match_frames,
-    steady_faces,
+    pick_settings,
+    stabilize_faces,
 )
 from .host import (
     faces_at_once,
@@ -45,9 +46,8 @@ from .types import (
 from .widgets import (
     detector_inputs,
     find_faces,
+    fraction_input,
     output_crops_input,
-    settings_of,
-    share_input,
     smoothing_input,
     template_input,
 )
@@ -198,8 +198,8 @@ class GpenBlendSwap(io.ComfyNode):
         frames = match_frames(originals, images)
         if faces is None:
             faces = find_faces(images, detector, widgets)
-        settings = settings_of(SwapSettings, widgets)
-        faces = steady_faces(faces, len(images), smoothing)
+        settings = pick_settings(SwapSettings, widgets)
+        faces = stabilize_faces(faces, len(images), smoothing)
         network = network_on_device(model)
         result = blend_swap(
             SwapPairs(originals, images, frames),
@@ -249,12 +249,12 @@ class GpenBlendSwap(io.ComfyNode):
 def _influence_inputs() -> list[io.Input]:
     """What each picture gives; the ids are fields of ``SwapSettings``, but for ``parser``."""
     return [
-        share_input(
+        fraction_input(
             "restore",
             _DEFAULTS.restore,
             "Share of the restoration. 0: the face as it was swapped. 1: fully restored.",
         ),
-        share_input(
+        fraction_input(
             "detail",
             _DEFAULTS.detail,
             (
@@ -274,7 +274,7 @@ def _influence_inputs() -> list[io.Input]:
                 "0.1: eyes and lips too. 0.5: everything but the light."
             ),
         ),
-        share_input(
+        fraction_input(
             "color",
             _DEFAULTS.color,
             (
@@ -282,7 +282,7 @@ def _influence_inputs() -> list[io.Input]:
                 "as swapped. 1: fully matched."
             ),
         ),
-        share_input(
+        fraction_input(
             "grain",
             _DEFAULTS.grain,
             (
@@ -290,7 +290,7 @@ def _influence_inputs() -> list[io.Input]:
                 "smooth. 1: as grainy as its surroundings."
             ),
         ),
-        share_input(
+        fraction_input(
             "keep",
             _DEFAULTS.keep,
             (

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import (
     FACE_REGIONS,
     PARSER_NAMES,
-    PARSING_SIZE,
     REGIONS,
     FaceRegion,
     Faces,
     MaskShape,
-    crop_faces,
     face_masks,
     intersect,
-    parse_faces,
-    region_mask,
+    parse_regions,
 )
 from .host import fit_masks, to_channels_first
 from .models import load_parser_on_device
@@ -28,7 +24,6 @@ from .types import GpenFacesSocket
 from .widgets import template_input
 
 _NO_PARSER = "none"
-_FACES_AT_ONCE = 8
 
 
 class GpenFaceMask(io.ComfyNode):
@@ -160,11 +155,18 @@ class GpenFaceMask(io.ComfyNode):
         crop_masks = None
         if parser != _NO_PARSER:
             chosen = [FaceRegion(name) for name, wanted in regions.items() if wanted]
-            crop_masks = _parse(images, faces, template, parser, chosen, region_feather)
+            crop_masks = parse_regions(
+                images,
+                faces,
+                load_parser_on_device(parser),
+                chosen,
+                region_feather,
+                template=template,
+                monitor=node_monitor(len(faces)),
+            )
         masks = face_masks(
             faces,
-            len(images),
-            (images.shape[2], images.shape[3]),
+            (len(images), images.shape[2], images.shape[3]),
             template=template,
             shape=shape,
             padding=(padding_left, padding_top, padding_right, padding_bottom),
@@ -173,26 +175,3 @@ class GpenFaceMask(io.ComfyNode):
         )
         limit = fit_masks(mask, images)
         return io.NodeOutput(masks if limit is None else intersect(masks, limit.to(masks)))
-
-
-def _parse(
-    images: Tensor,
-    faces: Faces,
-    template: str,
-    parser_name: str,
-    regions: list[FaceRegion],
-    feather: float,
-) -> Tensor:
-    """The mask of the chosen regions in the crop of each face, (N, S, S)."""
-    parser = load_parser_on_device(parser_name)
-    device = next(parser.parameters()).device
-    monitor = node_monitor(len(faces))
-    masks = [torch.zeros((0, PARSING_SIZE, PARSING_SIZE))]
-    for start in range(0, len(faces), _FACES_AT_ONCE):
-        monitor.check_interrupt()
-        some = faces.select(list(range(start, min(start + _FACES_AT_ONCE, len(faces)))))
-        crops = crop_faces(images, some, PARSING_SIZE, template=template, device=device)
-        parsed = parse_faces(crops.to(device), parser)
-        masks.append(region_mask(parsed, regions, feather).cpu())
-        monitor.on_progress(start + len(some), len(faces))
-    return torch.cat(masks)

@@ -14,8 +14,9 @@ from ..gpen_core import (
     Faces,
     RunOptions,
     canvas_scale,
+    pick_settings,
     restore_faces,
-    steady_faces,
+    stabilize_faces,
 )
 from .canvas import canvas_inputs, make_canvas
 from .host import (
@@ -35,7 +36,6 @@ from .widgets import (
     detector_inputs,
     find_faces,
     output_crops_input,
-    settings_of,
     smoothing_input,
     template_input,
 )
@@ -141,13 +141,13 @@ class GpenRestoreFaces(io.ComfyNode):
         images = to_channels_first(image)
         if faces is None:
             faces = find_faces(images, detector, widgets)
-        faces = steady_faces(faces, len(images), smoothing)
-        blending = settings_of(BlendSettings, widgets)
+        faces = stabilize_faces(faces, len(images), smoothing)
+        blending = pick_settings(BlendSettings, widgets)
         factor = canvas_scale(
             faces,
             (images.shape[2], images.shape[3]),
             model.network.config.size,
-            settings_of(CanvasSettings, widgets),
+            pick_settings(CanvasSettings, widgets),
             template=blending.template,
         )
         canvas = make_canvas(images, factor, upscale_model) if factor > 1 else None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
@@ -12,22 +11,19 @@ from torch import Tensor
 from ..gpen_core import (
     DETECTOR_MODELS,
     BlendSettings,
-    CanvasSettings,
     Faces,
     FineGrain,
     MaskShape,
     Rotations,
     Scales,
     SearchSettings,
-    SwapSettings,
     Template,
+    pick_settings,
     search_faces,
 )
 from .host import AUTO
 from .models import load_detector_on_device
 from .progress import node_monitor
-
-Settings = TypeVar("Settings", SearchSettings, BlendSettings, CanvasSettings, SwapSettings)
 
 _DEFAULTS = BlendSettings()
 _SEARCH = SearchSettings()
@@ -105,7 +101,7 @@ def detector_inputs() -> list[io.Input]:
     ]
 
 
-def share_input(name: str, default: float, tooltip: str) -> io.Input:
+def fraction_input(name: str, default: float, tooltip: str) -> io.Input:
     """How much of something, from none to all of it."""
     return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.05, tooltip=tooltip)
 
@@ -126,7 +122,7 @@ def template_input() -> io.Input:
 def blend_inputs() -> list[io.Input]:
     """How restored faces are blended in; the ids are the fields of ``BlendSettings``."""
     return [
-        share_input(
+        fraction_input(
             "blend",
             _DEFAULTS.blend,
             "Share of the restored face. 0: the original image. 1: fully restored.",
@@ -162,7 +158,7 @@ def blend_inputs() -> list[io.Input]:
                 "edge. Raise it if a seam shows."
             ),
         ),
-        share_input(
+        fraction_input(
             "color",
             _DEFAULTS.color,
             (
@@ -171,7 +167,7 @@ def blend_inputs() -> list[io.Input]:
                 "warm or pale."
             ),
         ),
-        share_input(
+        fraction_input(
             "detail",
             _DEFAULTS.detail,
             (
@@ -191,7 +187,7 @@ def blend_inputs() -> list[io.Input]:
                 "pores and lashes. 0.1: eyes and lips too. 0.5: everything but the light."
             ),
         ),
-        share_input(
+        fraction_input(
             "grain",
             _DEFAULTS.grain,
             (
@@ -214,7 +210,7 @@ def blend_inputs() -> list[io.Input]:
 
 def smoothing_input() -> io.Input:
     """How steady the faces of a clip are held."""
-    return share_input(
+    return fraction_input(
         "smoothing",
         0.0,
         (
@@ -247,15 +243,6 @@ def find_faces(images: Tensor, detector: str, widgets: Mapping[str, Any]) -> Fac
     return search_faces(
         images,
         load_detector_on_device(detector),
-        settings_of(SearchSettings, widgets),
+        pick_settings(SearchSettings, widgets),
         monitor=node_monitor(len(images)),
     )
-
-
-def settings_of(kind: type[Settings], widgets: Mapping[str, Any]) -> Settings:
-    """Settings whose fields are widgets of the same ids; other widgets are passed over.
-
-    Fields without a widget keep their defaults.
-    """
-    names = {field.name for field in fields(kind)}
-    return kind(**{name: value for name, value in widgets.items() if name in names})

@@ -9,9 +9,19 @@ from torch import Tensor
 
 from ..errors import SettingError, TensorSpecError
 from ..faces.faces import Faces
-from ..faces.parsing import REGIONS, FaceRegion
+from ..faces.parsing import (
+    DEFAULT_MAX_BATCH,
+    PARSING_SIZE,
+    REGIONS,
+    FaceParser,
+    FaceRegion,
+    parse_faces,
+)
 from ..geometry.alignment import Template, align_faces, invert_affine
 from ..geometry.warping import footprint, pixel_centres, warp_mask
+from ..images.validation import check_images
+from ..monitor import SILENT, Monitor
+from .crops import CropPlan
 from .masks import Padding, box_mask, ellipse_mask, intersect, soften
 from .settings import BlendSettings, MaskShape
 
@@ -34,8 +44,7 @@ def crop_mask(
 
 def face_masks(
     faces: Faces,
-    n_images: int,
-    image_size: tuple[int, int],
+    size: tuple[int, int, int],
     *,
     template: Template | str = Template.FFHQ,
     shape: MaskShape | str = MaskShape.BOX,
@@ -47,8 +56,7 @@ def face_masks(
 
     Args:
         faces: Where the faces are.
-        n_images: Number of images.
-        image_size: Their height and width in pixels.
+        size: Number of images, and their height and width in pixels.
         template: How faces sit in their crops.
         shape: Outline within the crop.
         padding: Strip along the crop's edges, as fractions of the crop.
@@ -57,7 +65,8 @@ def face_masks(
             the shape and in this too is masked.
 
     Returns:
-        (n_images, H, W) float32 in [0, 1], on the faces' device; the largest where faces overlap.
+        (B, H, W) float32 in [0, 1] of that size, on the faces' device; the largest where faces
+        overlap.
 
     Raises:
         TensorSpecError: There is not one crop mask a face.
@@ -67,11 +76,11 @@ def face_masks(
             f"crop_masks: expected ({len(faces)}, S, S), one a face, got "
             f"{tuple(crop_masks.shape)}. Parse the crops of these very faces."
         )
-    masks = torch.zeros((n_images, *image_size), device=faces.device)
+    masks = torch.zeros(size, device=faces.device)
     # The crop is taken as the unit square: its size in pixels does not matter.
     image_to_crop = align_faces(faces.landmarks, Template(template), 1)
     for i, image in enumerate(faces.image_index.tolist()):
-        region = footprint(invert_affine(image_to_crop[i]), 1, image_size)
+        region = footprint(invert_affine(image_to_crop[i]), 1, size[1:])
         if not region.height or not region.width:
             continue
         points = pixel_centres(region, image_to_crop[i], faces.device)
@@ -79,8 +88,54 @@ def face_masks(
         if crop_masks is not None:
             parsed = warp_mask(crop_masks[i].to(mask), 1, image_to_crop[i], region)
             mask = intersect(mask, parsed)
-        here = region.of(masks[image])
-        here.copy_(torch.maximum(here, mask))
+        in_image = region.of(masks[image])
+        in_image.copy_(torch.maximum(in_image, mask))
+    return masks
+
+
+def parse_regions(
+    images: Tensor,
+    faces: Faces,
+    parser: FaceParser,
+    regions: Iterable[FaceRegion | str],
+    feather: float,
+    *,
+    template: Template | str = Template.FFHQ,
+    monitor: Monitor = SILENT,
+) -> Tensor:
+    """A soft mask of some regions of each face, in its crop.
+
+    Args:
+        images: (B, C, H, W) floating RGB or RGBA in [0, 1].
+        faces: Where the faces are.
+        parser: From ``load_parser``.
+        regions: As for ``region_mask``, and so is ``feather``.
+        feather: Width of the ramp across the edge, as a fraction of the crop.
+        template: How faces sit in their crops.
+        monitor: Told of progress in faces.
+
+    Returns:
+        (N, ``PARSING_SIZE``, ``PARSING_SIZE``) float32 in [0, 1] on the images' device, for
+        ``face_masks``.
+
+    Raises:
+        TensorSpecError: The images are of another shape or dtype, pixels are not finite, or a face
+            points to no image.
+        NonFiniteOutputError: The parser returned NaN or infinity.
+        SettingError: As for ``region_mask``.
+    """
+    check_images(images)
+    faces.count_per_image(len(images))
+    plan = CropPlan(faces, PARSING_SIZE, template)
+    device, names = next(parser.parameters()).device, list(regions)
+    masks = images.new_zeros((len(faces), PARSING_SIZE, PARSING_SIZE), dtype=torch.float32)
+    n_done = 0
+    for chunk in plan.chunks(DEFAULT_MAX_BATCH):
+        monitor.check_interrupt()
+        parsed = parse_faces(plan.crop(images, chunk, device), parser)
+        masks[chunk] = region_mask(parsed, names, feather).to(masks)
+        n_done += len(chunk)
+        monitor.on_progress(n_done, len(faces))
     return masks
 
 

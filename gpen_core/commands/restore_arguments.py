@@ -7,7 +7,7 @@ import os
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from .. import (
     BEST_DETECTOR,
@@ -21,6 +21,7 @@ from .. import (
     SearchSettings,
     VideoCodec,
     VideoEncoding,
+    pick_settings,
 )
 from .argument_types import share, whole
 from .batch import add_batch_arguments
@@ -29,7 +30,6 @@ from .devices import AUTO, DEVICES, DTYPES
 MODELS_VARIABLE = "GPEN_MODELS_DIR"
 BUNDLED = "bundled"
 """What the network that comes with the package is called on the command line."""
-Settings = TypeVar("Settings", SearchSettings, BlendSettings, CanvasSettings)
 
 _MODEL_FOLDERS = ("", *CHECKPOINT_FOLDERS)
 _DETECTOR_FOLDERS = ("", "facedetection")
@@ -229,17 +229,12 @@ def settings_from(options: argparse.Namespace) -> dict[str, Any]:
         SettingError: One is out of range.
     """
     return {
-        "search": _settings_of(SearchSettings, options),
+        "search": pick_settings(SearchSettings, vars(options)),
         "order": options.order,
         "indices": options.faces,
-        "blending": _settings_of(BlendSettings, options),
-        "canvas": _settings_of(CanvasSettings, options),
+        "blending": pick_settings(BlendSettings, vars(options)),
+        "canvas": pick_settings(CanvasSettings, vars(options)),
     }
-
-
-def _settings_of(kind: type[Settings], options: argparse.Namespace) -> Settings:
-    """Settings whose fields are options of the same names."""
-    return kind(**{setting.name: getattr(options, setting.name) for setting in fields(kind)})
 
 
 def encoding_from(options: argparse.Namespace) -> VideoEncoding:

@@ -9,7 +9,7 @@ from .tracking import bridge_gaps, track_faces
 BRIDGED_FRAMES = 4  # longer gaps are faces that were really hidden
 
 
-def steady_faces(faces: Faces, n_images: int, strength: float) -> Faces:
+def stabilize_faces(faces: Faces, n_images: int, strength: float) -> Faces:
     """Track, smooth and bridge the faces of a clip.
 
     Args:

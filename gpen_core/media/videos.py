@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from ..errors import MediaError
-from ..faces.clip import steady_faces
+from ..faces.clip import stabilize_faces
 from ..faces.faces import Faces
 from ..restorer import Restorer
 from .files import complete_file
@@ -126,7 +126,7 @@ def _survey(
             parts.append(_moved(found, len(times)))
             times += [frame.pts for frame in chunk]
             on_progress("find", len(times), total)
-        faces = steady_faces(Faces.concatenate(parts), len(times), smoothing)
+        faces = stabilize_faces(Faces.concatenate(parts), len(times), smoothing)
         return _Survey(faces, presentation_times(times, stream))
 
 

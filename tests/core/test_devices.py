@@ -14,7 +14,7 @@ from gpen_core.blending.canvas import enlarge
 from gpen_core.blending.face_mask import face_masks, region_mask
 from gpen_core.comparison import compare_images
 from gpen_core.faces.annotation import draw_faces
-from gpen_core.faces.clip import steady_faces
+from gpen_core.faces.clip import stabilize_faces
 from gpen_core.faces.parsing import FaceParser, parse_faces
 from gpen_core.faces.selection import FaceOrder, number_faces, select_faces
 from gpen_core.faces.settings import Scales, SearchSettings
@@ -168,9 +168,9 @@ def test_faces_of_a_clip_may_lie_on_the_device(crossings):
     places = [(i, 10.0 + 3 * (i % 3), 20.0, 80.0) for i in range(12) if i != 6]
     faces = faces_at(*places)
     on_device = faces.to(DEVICE)
-    expected = steady_faces(faces, 12, 0.5)
+    expected = stabilize_faces(faces, 12, 0.5)
     assert len(expected) == 12
-    assert_faces_equal(steady_faces(on_device, 12, 0.5), expected, DEVICE)
+    assert_faces_equal(stabilize_faces(on_device, 12, 0.5), expected, DEVICE)
     for order in FaceOrder:
         expected = select_faces(faces, order=order, indices="0", largest_only=True)
         selected = select_faces(on_device, order=order, indices="0", largest_only=True)
@@ -187,7 +187,7 @@ def test_parsed_masks_are_what_the_cpu_gives(parser, where):
 
     def masks(crops, faces, parser):
         parsed = region_mask(parse_faces(crops, parser), ["skin", "hair"], feather=0.04, grow=0.02)
-        return face_masks(faces, len(images), (120, 120), shape="ellipse", crop_masks=parsed)
+        return face_masks(faces, (len(images), 120, 120), shape="ellipse", crop_masks=parsed)
 
     expected = masks(crops, faces, parser)
     actual = masks(crops.to(where), faces.to(where), copy.deepcopy(parser).to(DEVICE))

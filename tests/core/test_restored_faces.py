@@ -16,7 +16,7 @@ import gpen_core
 from gpen_core import BlendSettings, DegradeSettings, Faces, SwapPairs
 from gpen_core.bundled import BUNDLED_RESTORER
 from gpen_core.comparison import compare_images, flicker, seam
-from gpen_core.faces.clip import steady_faces
+from gpen_core.faces.clip import stabilize_faces
 from gpen_core.network.build import build_model
 from gpen_core.swaps.blend import blend_swap
 from gpen_core.swaps.settings import SwapSettings
@@ -220,7 +220,7 @@ def test_smoothing_holds_a_still_face_still(damaged, faces, network):
     )
 
     def restored_flicker(strength):
-        steady = steady_faces(jittered, n_frames, strength)
+        steady = stabilize_faces(jittered, n_frames, strength)
         result = gpen_core.restore_faces(clip, steady, network)
         return flicker(result.images, (result.masks == 1).all(dim=0))
 
