@@ -78,7 +78,8 @@ def _print_list() -> None:
         size = f"{model.n_bytes / 1e6:.0f} MB" if model.n_bytes else "?"
         print(f"{model.filename:<34} {size:>6}  {model.license}")
         print(f"    {model.url}")
-        print(f"    SHA-256 {model.sha256 or 'not published'}")
+        for sha256 in model.hashes or ("not published",):
+            print(f"    SHA-256 {sha256}")
 
 
 @contextmanager
