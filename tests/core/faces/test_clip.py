@@ -15,18 +15,18 @@ def clip(noise: float = 0.0, missing: tuple[int, ...] = ()) -> Faces:
     return Faces(faces.image_index, faces.boxes, faces.landmarks + shift, faces.scores)
 
 
-def test_steady_faces_of_strength_zero_are_the_faces():
+def test_stabilized_faces_of_strength_zero_are_the_faces():
     faces = clip(1.0)
     assert stabilize_faces(faces, N_FRAMES, 0) is faces
 
 
-def test_steady_faces_of_a_single_image_or_none_are_the_faces():
+def test_stabilized_faces_of_a_single_image_or_none_are_the_faces():
     faces = faces_at((0, 0.0, 0.0, 50.0))
     assert stabilize_faces(faces, 1, 1.0) is faces
     assert len(stabilize_faces(Faces.empty(), 5, 1.0)) == 0
 
 
-def test_steady_faces_shake_less_and_do_not_lag():
+def test_stabilized_faces_shake_less_and_do_not_lag():
     truth, noisy = clip().landmarks, clip(1.0)
     steady = stabilize_faces(noisy, N_FRAMES, 1.0).landmarks
     before, after = ((x - truth).square().mean().sqrt() for x in (noisy.landmarks, steady))
@@ -36,7 +36,7 @@ def test_steady_faces_shake_less_and_do_not_lag():
     )
 
 
-def test_steady_faces_are_found_again_in_short_gaps_where_the_smoothed_ones_are():
+def test_stabilized_faces_are_found_again_in_short_gaps_where_the_smoothed_ones_are():
     gap = (10, 11)
     steady = stabilize_faces(clip(1.0, gap), N_FRAMES, 1.0)
     assert steady.image_index.tolist() == list(range(N_FRAMES))
