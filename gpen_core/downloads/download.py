@@ -122,7 +122,7 @@ def download(
     transfer = _Transfer(model, target, url, bool(mirror), on_progress, check_interrupt)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f".{model.filename}.lock", lambda: transfer.pause(POLL_INTERVAL_S)):
+        with locked(target, lambda: transfer.pause(POLL_INTERVAL_S)):
             if not target.is_file():
                 transfer.run()
     except DownloadError:

@@ -269,10 +269,3 @@ def test_processes_at_once_fetch_the_same_file_once_and_whole(site, folder):
     assert (folder / NAME).read_bytes() == CONTENT
     assert site.ranges == [None, f"bytes={HALF}-"]
     assert names_in(folder) == [NAME]
-
-
-def test_a_lock_of_a_process_that_died_is_no_obstacle(site, folder):
-    folder.mkdir()
-    (folder / f".{NAME}.lock").touch()
-    assert download(known(), folder, mirror=site.url).read_bytes() == CONTENT
-    assert names_in(folder) == [NAME]

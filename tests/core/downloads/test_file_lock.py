@@ -1,8 +1,10 @@
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from gpen_core.downloads import file_lock
+from environment import REPOSITORY
 from gpen_core.downloads.file_lock import locked
 
 
@@ -16,10 +18,8 @@ def give_up():
 
 def test_a_lock_keeps_others_out_and_leaves_nothing(tmp_path):
     path = tmp_path / "lock"
-    with locked(path, give_up):
-        with pytest.raises(GivenUpError), locked(path, give_up):
-            pass
-        assert path.exists()
+    with locked(path, give_up), pytest.raises(GivenUpError), locked(path, give_up):
+        pass
     assert list(tmp_path.iterdir()) == []
     with locked(path, give_up):
         pass
@@ -31,21 +31,40 @@ def test_a_lock_is_given_back_after_an_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_whose_file_goes_before_it_is_held_is_taken_anew(tmp_path, monkeypatch):
-    path = tmp_path / "lock"
-    real, tries, waits = file_lock._try_lock, [], []
+def test_another_path_to_the_same_file_is_the_same_lock(tmp_path):
+    (tmp_path / "inside").mkdir()
+    with (
+        locked(tmp_path / "model", give_up),
+        pytest.raises(GivenUpError),
+        locked(tmp_path / "inside" / ".." / "model", give_up),
+    ):
+        pass
 
-    def slow(descriptor):
-        if not tries:
-            path.unlink()  # as the one does that holds it, when done
-        tries.append(descriptor)
-        return real(descriptor)
 
-    monkeypatch.setattr(file_lock, "_try_lock", slow)
-    with locked(path, lambda: waits.append(1)):
-        assert path.exists()
-    assert len(tries) == 2
-    assert len(waits) == 1
+def test_another_file_is_another_lock(tmp_path):
+    with locked(tmp_path / "model", give_up), locked(tmp_path / "other", give_up):
+        pass
+
+
+def test_another_process_is_kept_out_until_the_holder_dies(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from gpen_core.downloads.file_lock import locked\n"
+        "with locked(Path(sys.argv[1]), lambda: None): print('in', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", script, str(tmp_path / "model")],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout.readline() == b"in\n"
+        with pytest.raises(GivenUpError), locked(tmp_path / "model", give_up):
+            pass
+        holder.kill()
+        holder.wait()
+    with locked(tmp_path / "model", give_up):
+        pass
 
 
 def test_many_threads_are_inside_one_at_a_time(tmp_path):
