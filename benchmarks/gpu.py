@@ -30,8 +30,8 @@ import around_device
 from traffic import bytes_moved, copy_bandwidth
 
 from gpen_core import SUPPORTED_SIZES, GpenConfig, build_model, random_state_dict
-from gpen_core.network import acceleration
-from gpen_core.network.acceleration import EAGER_VARIABLE
+from gpen_core.network import ops
+from gpen_core.network.ops.dispatch import EAGER_VARIABLE
 from support.reference_gpen import ReferenceGpen
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -113,7 +113,7 @@ def main() -> int:
             HEADING,
             settings,
             "",
-            f"Checks (`tests/gpu`, `tests/core/network/test_fused_kernels.py`): {checks}.",
+            f"Checks (`tests/gpu`, `tests/core/network/ops/test_fused.py`): {checks}.",
             "",
             *table(rows),
             "",
@@ -149,7 +149,7 @@ def _triton_version() -> str:
 
 def run_checks() -> str:
     """The tests that need a device, and the last line that pytest prints."""
-    tests = ["tests/gpu", "tests/core/network/test_fused_kernels.py"]
+    tests = ["tests/gpu", "tests/core/network/ops/test_fused.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-c", "tests/pytest.ini", *tests]
     done = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=False)  # noqa: S603
     print(done.stdout, done.stderr)
@@ -180,7 +180,7 @@ def measure_size(size: int, device: torch.device, bandwidth: float) -> list[Row]
             os.environ[EAGER_VARIABLE] = "1"
             measure(EAGER, name, batch, network)
             del os.environ[EAGER_VARIABLE]
-        if not acceleration.check_kernels(device, dtype):
+        if not ops.dispatcher.kernels_work(device, dtype):
             print(f"The kernels do not work in {name}: 'fused' ran eagerly.")
         del network
 

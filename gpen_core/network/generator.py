@@ -1,24 +1,20 @@
 """The GPEN network: an encoder whose maps and code drive a StyleGAN2 decoder.
 
 T. Yang et al., "GAN Prior Embedded Network for Blind Face Restoration in the Wild", CVPR 2021.
-The arithmetic is rearranged for inference (see ``layers.py`` and, for CPUs, ``strips.py``); weights
-come from a published state dict through ``folding.py``.
+The arithmetic is rearranged for inference (see ``layers.py`` and, for CPUs, ``bands.py``); weights
+come from a published state dict through ``build.py``.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import TensorSpecError
-from . import acceleration
+from .bands import Assembly, LazyMap, stored
 from .config import GpenConfig
 from .layers import ActivatedLinear, EncoderBlock, StyledConv, ToRgb, parameter
-from .precision import dtype_at
-from .strips import decode_in_strips, encode_in_strips
+from .precision import dtype_at, full_float32
 
 
 class GpenGenerator(nn.Module):
@@ -36,8 +32,6 @@ class GpenGenerator(nn.Module):
         resolutions, width = config.resolutions, config.injected_width
 
         dtypes = [dtype_at(resolution, dtype) for resolution in resolutions]
-        self.conv_dtypes = frozenset(dtypes)
-
         self.encoder = nn.ModuleList()
         for resolution, level in zip(reversed(resolutions), reversed(dtypes), strict=True):
             is_first = resolution == config.size
@@ -67,7 +61,7 @@ class GpenGenerator(nn.Module):
 
         Eight maps of the full resolution: the last convolution's input, features, result and
         concatenation come to six, its workspace and the RGB maps to the rest. On a CPU, where
-        large maps are computed in strips, it is less than half of that.
+        large maps are computed in bands, it is less than half of that.
         """
         size = self.config.size
         return 8 * self.config.channels(size) * size * size * self.dtype.itemsize
@@ -94,50 +88,43 @@ class GpenGenerator(nn.Module):
             )
         if crops.shape[0] == 0:
             return crops.clone()
-        return acceleration.run(self, self._restore, crops)
-
-    def _restore(self, crops: Tensor) -> Tensor:
         x = crops.contiguous(memory_format=torch.channels_last)
-        if x.device.type == "cpu":
-            faces = [self._restore_in_strips(face) for face in torch.split(x, 1)]
-            restored = faces[0] if len(faces) == 1 else torch.cat(faces)
-        else:
-            with acceleration.full_float32():
-                restored = self._decode(*self._encode(x))
-        return restored.to(crops.dtype)
+        # Bands are of one face: several at once would only take more memory.
+        batches = torch.split(x, 1 if x.device.type == "cpu" else len(x))
+        with full_float32(x.device):
+            restored = [self._decode(*self._encode(batch)) for batch in batches]
+        return (restored[0] if len(restored) == 1 else torch.cat(restored)).to(crops.dtype)
 
-    def _restore_in_strips(self, crop: Tensor) -> Tensor:
-        encoder = cast("Sequence[EncoderBlock]", self.encoder)
-        convs = cast("Sequence[StyledConv]", self.convs)
-        to_rgbs = cast("Sequence[ToRgb]", self.to_rgbs)
-        features, deepest = encode_in_strips(encoder, crop)
-        style = self._style_of(deepest)
-        return decode_in_strips(convs, to_rgbs, self.constant, features, style)
-
-    def _style_of(self, deepest: Tensor) -> Tensor:
-        """The style vectors (N, style_dim) float32 by the encoder's 4x4 map."""
-        code = self.code(deepest.float().flatten(1))
-        style: Tensor = self.style(code * torch.rsqrt(code.square().mean(1, keepdim=True) + 1e-8))
-        return style
-
-    def _encode(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The encoder's maps from full resolution to 4x4, and the style vectors."""
-        features = []
+    def _encode(self, crops: Tensor) -> tuple[list[LazyMap], Tensor]:
+        """The encoder's maps from full resolution to 4x4, and the style vectors (N, style_dim)."""
+        x = stored(crops)
+        features: list[LazyMap] = []
         for block in self.encoder:
+            row_bytes = 2 * x.row_bytes  # two rows of the input go into one of the result
             x = block(x)
+            # The first has only a few sums a pixel: where it is large, they are repeated.
+            x = x.computed(row_bytes) if features else x.computed_if_small()
             features.append(x)
-        return features, self._style_of(x)
+        code = self.code(x.rows(0, x.height).float().flatten(1))
+        style: Tensor = self.style(code * torch.rsqrt(code.square().mean(1, keepdim=True) + 1e-8))
+        return features, style
 
-    def _decode(self, features: list[Tensor], style: Tensor) -> Tensor:
+    def _decode(self, features: list[LazyMap], style: Tensor) -> Tensor:
         """RGB from the encoder's maps, which are taken off the list as they are used up."""
         convs = iter(self.convs)
-        deepest = features.pop()
-        x = next(convs)(self.constant.expand(style.shape[0], -1, -1, -1), style, deepest)
-        rgb: Tensor = self.to_rgbs[0](x, style)
-        for to_rgb in list(self.to_rgbs)[1:]:
+        x = stored(self.constant.expand(len(style), -1, -1, -1))
+        rgb: Tensor | None = None
+        for to_rgb in self.to_rgbs:
             injected = features.pop()
+            if rgb is not None:
+                x = next(convs)(x, style, injected).computed_if_small()
             x = next(convs)(x, style, injected)
-            x = next(convs)(x, style, injected)
-            del injected
-            rgb = to_rgb(x, style, rgb)
+            maps, rgbs = Assembly(x.height), Assembly(x.height)
+            for first, end in x.bands():
+                rows = x.rows(first, end)
+                rgbs.put(first, to_rgb(rows, style, rgb, first))
+                if features:  # nothing reads the last map
+                    maps.put(first, rows)
+            x, rgb = stored(maps.whole) if features else x, rgbs.whole
+        assert rgb is not None
         return rgb

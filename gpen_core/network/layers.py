@@ -1,4 +1,4 @@
-"""The layers of GPEN, arranged for inference.
+"""The layers of GPEN, arranged for inference, in terms of the operations in ``ops``.
 
 They compute what StyleGAN2's layers compute (T. Karras et al., "Analyzing and Improving the Image
 Quality of StyleGAN", CVPR 2020), with every constant factor folded into the weights beforehand
@@ -13,56 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import winograd
-from .acceleration import uses_kernels
-from .config import ACTIVATION_GAIN, LEAKY_SLOPE, fir_kernel
-from .fused import forward as fused
+from . import ops, winograd
+from .bands import LazyMap, rows_below
+from .config import ACTIVATION_GAIN, LEAKY_SLOPE
+from .ops.shared import Injection
 from .precision import arithmetic_dtype
-
-Rows = Callable[[int, int], Tensor]
-"""Rows of a map of one face: the first and the one past the last -> (1, C, end - first, W)."""
-
-
-class Blur(nn.Module):
-    """The FIR filter on every channel by itself, with zero padding."""
-
-    kernel: Tensor
-
-    def __init__(self, channels: int, padding: int, gain: float, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.padding = padding
-        kernel = fir_kernel(gain).to(dtype).expand(channels, 1, 4, 4).contiguous()
-        self.register_buffer("kernel", kernel, persistent=False)
-
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) -> (N, C, H + 2 * padding - 3, W + 2 * padding - 3), plus (C,) ``bias``."""
-        kernel = self.kernel.to(x.dtype)
-        return F.conv2d(x, kernel, bias, padding=self.padding, groups=x.shape[1])
-
-
-def upsample_rgb(rgb: Tensor) -> Tensor:
-    """Double (N, C, H, W) in height and width by zero-stuffing and the FIR filter with gain 4.
-
-    Inside the image that is bilinear interpolation; at the border it fades into zeros.
-    """
-    doubled = F.interpolate(F.pad(rgb, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")
-    return doubled[..., 2:-2, 2:-2]
-
-
-def upsampled_rgb_rows(rgb: Tensor, first: int, end: int) -> Tensor:
-    """Rows ``first`` to ``end`` of ``upsample_rgb(rgb)``."""
-    top, bottom = _source_rows(first, end, rgb.shape[2])
-    return upsample_rgb(rgb[:, :, top:bottom])[:, :, first - 2 * top : end - 2 * top]
-
-
-def rows_of(x: Tensor) -> Rows:
-    """The rows of a map that is there."""
-    return lambda first, end: x[:, :, first:end]
-
-
-def _source_rows(first: int, end: int, height: int) -> tuple[int, int]:
-    """Rows of a map of ``height`` rows that rows ``first`` to ``end`` of its double depend on."""
-    return max(first // 2 - 1, 0), min((end + 1) // 2 + 1, height)
 
 
 def parameter(*shape: int, dtype: torch.dtype = torch.float32) -> nn.Parameter:
@@ -90,30 +45,28 @@ class EncoderBlock(nn.Module):
     def __init__(self, in_chs: int, out_chs: int, downsample: bool, dtype: torch.dtype) -> None:
         super().__init__()
         kernel_size = 3 if downsample else 1
-        self.blur = Blur(in_chs, padding=2, gain=1.0, dtype=dtype) if downsample else None
+        self.downsample = downsample
         self.weight = parameter(out_chs, in_chs, kernel_size, kernel_size, dtype=dtype)
         self.bias = parameter(out_chs, dtype=dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) -> (N, out, H, W), or half of H and W where it downsamples."""
-        x = x.to(arithmetic_dtype(self.weight))
-        if uses_kernels(x):
-            return fused.encoder_block(self, x)
-        return self._convolve(x if self.blur is None else self.blur(x))
-
-    def rows(self, x: Rows, height: int, first: int, end: int) -> Tensor:
-        """Rows ``first`` to ``end`` of the result for a map ``x`` of ``height`` rows."""
+    def forward(self, x: LazyMap) -> LazyMap:
+        """(in, H, W) -> (out, H, W), or half of H and W where it downsamples."""
         dtype = arithmetic_dtype(self.weight)
-        if self.blur is None:
-            return self._convolve(x(first, end).to(dtype))
-        top, bottom = max(2 * first - 2, 0), min(2 * end + 2, height)
-        blurred = self.blur(x(top, bottom).to(dtype))
-        return self._convolve(blurred[:, :, 2 * first - top : 2 * end + 1 - top])
+        weight, bias = self.weight.to(dtype), self.bias.to(dtype)
 
-    def _convolve(self, x: Tensor) -> Tensor:
-        stride = 1 if self.blur is None else 2
-        y = F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype), stride)
-        return F.leaky_relu_(y, LEAKY_SLOPE)
+        def convolved(first: int, end: int) -> Tensor:
+            return ops.from_rgb(x.rows(first, end).to(dtype), weight, bias)
+
+        def halved(first: int, end: int) -> Tensor:
+            top, bottom = max(2 * first - 2, 0), min(2 * end + 2, x.height)
+            blurred = ops.blur(x.rows(top, bottom).to(dtype))
+            blurred = blurred[:, :, 2 * first - top : 2 * end + 1 - top]
+            return ops.convolve_down(blurred, weight, bias)
+
+        _, height, width = x.shape
+        if self.downsample:
+            return LazyMap((len(bias), height // 2, width // 2), dtype, x.device, halved)
+        return LazyMap((len(bias), height, width), dtype, x.device, convolved)
 
 
 class StyledConv(nn.Module):
@@ -135,8 +88,6 @@ class StyledConv(nn.Module):
     ) -> None:
         super().__init__()
         self.upsample = upsample
-        self.concat = concat
-        self.out_chs = out_chs
         # A transposed convolution wants (I, O, k, k), a plain one (O, I, k, k).
         channels = (in_chs, out_chs) if upsample else (out_chs, in_chs)
         self.weight = parameter(*channels, 3, 3, dtype=dtype)
@@ -147,69 +98,79 @@ class StyledConv(nn.Module):
         self.bias = parameter(out_chs, dtype=dtype)
         self.injected_bias = parameter(out_chs, dtype=dtype) if concat else None
         self.injection_strength = 0.0
-        self.blur = Blur(out_chs, padding=1, gain=4.0, dtype=dtype) if upsample else None
 
-    def forward(self, x: Tensor, style: Tensor, features: Tensor) -> Tensor:
+    def get_extra_state(self) -> Tensor:
+        """The injection strength: a number is not in a state dict by itself."""
+        return torch.tensor(self.injection_strength, dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take it back."""
+        self.injection_strength = float(state)
+
+    def forward(self, x: LazyMap, style: Tensor, features: LazyMap) -> LazyMap:
         """Convolve, inject and activate.
 
         Args:
-            x: (N, I, H, W) decoder map.
+            x: (I, H, W) decoder map.
             style: (N, style_dim) float32.
-            features: (N, O, H', W') encoder map; H', W' are 2H, 2W where the layer upsamples.
+            features: (O, H', W') encoder map; H', W' are 2H, 2W where the layer upsamples.
 
         Returns:
-            (N, 2 * O, H', W') with concatenated features, (N, O, H', W') with added ones.
+            (2 * O, H', W') with concatenated features, (O, H', W') with added ones.
         """
-        x = x.to(arithmetic_dtype(self.weight))
-        if uses_kernels(x):
-            return fused.styled_conv(self, x, style, features)
-        return self._inject(self._convolve(x, *self._modulation(style)), features)
+        dtype = arithmetic_dtype(self.weight)
+        convolve = self._modulated(style, x.n_pixels)
+        injected_bias = None if self.injected_bias is None else self.injected_bias.to(dtype)
 
-    def rows(
-        self, x: Rows, height: int, weight: Tensor, features: Rows, first: int, end: int
-    ) -> Tensor:
-        """Rows ``first`` to ``end`` of the result for one face.
+        def rows(first: int, end: int) -> Tensor:
+            if self.upsample:
+                top, bottom = rows_below(first, end, x.height)
+                skipped = first - 2 * top
+            else:
+                top, bottom = max(first - 1, 0), min(end + 1, x.height)
+                skipped = first - top
+            injection = Injection(
+                features.rows(first, end), self.injection_strength, injected_bias, skipped
+            )
+            return convolve(x.rows(top, bottom).to(dtype), injection)
 
-        Args:
-            x: The decoder map.
-            height: Its number of rows.
-            weight: What ``modulated_weight`` returned.
-            features: The encoder map.
-            first: First row wanted.
-            end: The one past the last.
+        n_chs, height, width = features.shape
+        width_factor = 1 if injected_bias is None else 2
+        return LazyMap((width_factor * n_chs, height, width), dtype, x.device, rows)
+
+    def _modulated(self, style: Tensor, n_pixels: int) -> Callable[[Tensor, Injection], Tensor]:
+        """The convolution for faces of these styles, and for maps of so many pixels.
+
+        It takes rows of the decoder maps and what to inject.
         """
-        if self.upsample:
-            top, bottom = _source_rows(first, end, height)
-            skipped = first - 2 * top
-        else:
-            top, bottom = max(first - 1, 0), min(end + 1, height)
-            skipped = first - top
-        y = self._convolve_modulated(x(top, bottom).to(weight.dtype), weight)
-        return self._inject(y[:, :, skipped : skipped + end - first], features(first, end))
-
-    def modulated_weight(self, style: Tensor, n_pixels: int) -> Tensor:
-        """What ``rows`` takes for one face, by its style (1, style_dim) and the size of its map."""
         scales, demodulation = self._modulation(style)
-        return self._modulate(scales[0], demodulation[0], n_pixels)
+        n_faces, in_chs = scales.shape
+        dtype = arithmetic_dtype(self.weight)
+        bias = self.bias.to(dtype)
+        convolve: Callable[..., Tensor] = ops.convolve_up if self.upsample else ops.convolve
+        growth = 4 if self.upsample else 1
 
-    def _inject(self, y: Tensor, features: Tensor) -> Tensor:
-        """Bring in the encoder's features and activate. ``y`` is used up."""
-        if not self.concat:
-            y.add_(features, alpha=self.injection_strength)
-            return F.leaky_relu_(y, LEAKY_SLOPE)
-        n, _, height, width = y.shape
-        out = y.new_empty(n, height, width, 2 * self.out_chs).permute(0, 3, 1, 2)
-        decoded, injected = out.chunk(2, dim=1)
-        torch.ops.aten.leaky_relu.out(y, LEAKY_SLOPE, out=decoded)
-        assert self.injected_bias is not None
-        torch.add(
-            self.injected_bias.to(y.dtype).view(1, -1, 1, 1),
-            features,
-            alpha=self.injection_strength,
-            out=injected,
-        )
-        F.leaky_relu_(injected, LEAKY_SLOPE)
-        return out
+        if self.weight.numel() > n_pixels * (in_chs + growth * len(bias)):
+            weight = self.weight.to(dtype)
+
+            def by_activations(x: Tensor, injection: Injection) -> Tensor:
+                x = x * scales.to(dtype)[:, :, None, None]
+                return convolve(x, weight, bias, injection, demodulation)
+
+            return by_activations
+
+        weights = [self._scaled(scales[i], demodulation[i], n_pixels) for i in range(n_faces)]
+
+        def by_weight(x: Tensor, injection: Injection) -> Tensor:
+            if n_faces == 1:
+                return convolve(x, weights[0], bias, injection)
+            out = injection.empty_result()
+            for i, weight in enumerate(weights):
+                face = slice(i, i + 1)
+                convolve(x[face], weight, bias, injection.for_face(i), out=out[face])
+            return out
+
+        return by_weight
 
     def _modulation(self, style: Tensor) -> tuple[Tensor, Tensor]:
         """Factors on the input channels (N, I), at most 1, and on the output channels (N, O).
@@ -224,21 +185,9 @@ class StyledConv(nn.Module):
         demodulation = torch.rsqrt(scales.square() @ self.energy.T + epsilon)
         return scales, demodulation * ACTIVATION_GAIN
 
-    def _convolve(self, x: Tensor, scales: Tensor, demodulation: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        growth = 4 if self.upsample else 1
-        n_activations = height * width * (x.shape[1] + growth * self.out_chs)
-        if self.weight.numel() > n_activations:
-            return self._convolve_scaled_activations(x, scales, demodulation)
-        outputs = [
-            self._convolve_modulated(
-                x[i : i + 1], self._modulate(scales[i], demodulation[i], height * width)
-            )
-            for i in range(x.shape[0])
-        ]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-
-    def _modulate(self, scales: Tensor, demodulation: Tensor, n_pixels: int) -> Tensor:
+    def _scaled(
+        self, scales: Tensor, demodulation: Tensor, n_pixels: int
+    ) -> Tensor | winograd.WinogradFilters:
         """The weight times factors on its channels, (I,) and (O,) float32.
 
         It is transformed where that is quicker for a map of so many pixels.
@@ -247,28 +196,8 @@ class StyledConv(nn.Module):
         factors = torch.outer(first, second)[:, :, None, None]
         weight = self.weight * factors.to(arithmetic_dtype(self.weight))
         if not self.upsample and winograd.pays(weight, n_pixels):
-            return winograd.transform_weight(weight)
+            return winograd.WinogradFilters(weight)
         return weight
-
-    def _convolve_modulated(self, x: Tensor, weight: Tensor) -> Tensor:
-        bias = self.bias.to(x.dtype)
-        if self.blur is not None:
-            return self.blur.forward(F.conv_transpose2d(x, weight, stride=2), bias)
-        if weight.ndim == 3:
-            return winograd.convolve(x, weight, bias)
-        return F.conv2d(x, weight, bias, padding=1)
-
-    def _convolve_scaled_activations(
-        self, x: Tensor, scales: Tensor, demodulation: Tensor
-    ) -> Tensor:
-        x = x * scales.to(x.dtype)[:, :, None, None]
-        demodulation = demodulation.to(x.dtype)[:, :, None, None]
-        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-        if self.blur is not None:
-            y = F.conv_transpose2d(x, weight, stride=2)
-            return self.blur.forward(y.mul_(demodulation), bias)
-        y = F.conv2d(x, weight, padding=1)
-        return torch.addcmul(bias.view(1, -1, 1, 1), y, demodulation)
 
 
 class ToRgb(nn.Module):
@@ -281,29 +210,20 @@ class ToRgb(nn.Module):
         self.modulation_weight = parameter(in_chs, style_dim)
         self.modulation_bias = parameter(in_chs)
 
-    def forward(self, x: Tensor, style: Tensor, previous: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, style: Tensor, previous: Tensor | None = None, first_row: int = 0
+    ) -> Tensor:
         """Map to RGB and add to the previous RGB map, enlarged by two.
 
         Args:
-            x: (N, I, H, W) decoder map.
+            x: (N, I, H, W) rows of a decoder map, from ``first_row`` on.
             style: (N, style_dim) float32.
-            previous: (N, 3, H / 2, W / 2) float32.
+            previous: All of the previous map, (N, 3, h, W / 2) float32.
+            first_row: Where the rows begin.
 
         Returns:
             (N, 3, H, W) float32.
         """
-        if uses_kernels(x):
-            return fused.to_rgb(self, x, style, previous)
-        weights = self.modulated_weights(style)
-        rgb = [self.convolve(x[i : i + 1], weights[i]) for i in range(x.shape[0])]
-        summed = rgb[0] if len(rgb) == 1 else torch.cat(rgb)
-        return summed if previous is None else summed.add_(upsample_rgb(previous))
-
-    def modulated_weights(self, style: Tensor) -> Tensor:
-        """The weight for each face, (N, 3, I, 1, 1), by their styles (N, style_dim)."""
         scales = F.linear(style, self.modulation_weight, self.modulation_bias)
-        return (self.weight * scales[:, None, :]).to(arithmetic_dtype(self.bias))[..., None, None]
-
-    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        """One face (1, I, H, W) by its weight -> (1, 3, H, W) float32."""
-        return F.conv2d(x, weight, self.bias.to(x.dtype)).float()
+        weights = self.weight * scales[:, None, :]  # [N, 3, I]
+        return ops.to_rgb(x, weights, self.bias.to(x.dtype), previous, first_row)

@@ -8,6 +8,9 @@ as fast on a GPU and where the normalised weights do not overflow.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -29,3 +32,19 @@ def arithmetic_dtype(weight: Tensor) -> torch.dtype:
     if weight.dtype == torch.float16 and weight.device.type == "cpu":
         return torch.float32
     return weight.dtype
+
+
+@contextlib.contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Convolve float32 in float32: by default a GPU does it in TF32, no more exact than float16."""
+    try:
+        rounds = device.type != "cpu" and torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # the host has set it for each kind of layer: its choice
+        rounds = False
+    if rounds:
+        torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        if rounds:
+            torch.backends.cudnn.allow_tf32 = True

@@ -27,44 +27,48 @@ def pays(weight: Tensor, n_pixels: int) -> bool:
     return on_cpu and weight.shape[1] >= _MIN_CHANNELS and n_pixels >= _MIN_PIXELS
 
 
-def transform_weight(weight: Tensor) -> Tensor:
-    """(O, I, 3, 3) float32, channels-last, to what ``convolve`` takes: (36, I, O)."""
-    rows = weight.permute(0, 2, 3, 1).flatten(1, 2)  # [O, 9, I]
-    return torch.matmul(_WEIGHT_TRANSFORM, rows).permute(1, 2, 0)
-
-
-def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``F.conv2d(x, weight, bias, padding=1)`` of one face.
+class WinogradFilters:
+    """A weight, transformed once for all the maps that it convolves.
 
     Args:
-        x: (1, I, H, W) float32, channels-last.
-        weight: What ``transform_weight`` returned.
-        bias: (O,).
-
-    Returns:
-        (1, O, H, W), channels-last.
+        weight: (O, I, 3, 3) float32, channels-last.
     """
-    _, in_chs, height, width = x.shape
-    out_chs = weight.shape[2]
-    n_rows, n_columns = -(-height // _TILE), -(-width // _TILE)  # of tiles
-    margins = (1, 1 + n_columns * _TILE - width, 1, 1 + n_rows * _TILE - height)
-    padded = F.pad(x, margins).contiguous(memory_format=torch.channels_last)
-    _, _, down, right = padded.stride()
-    strides = (down, right, _TILE * down, _TILE * right, 1)
-    y = x.new_empty(n_rows, _TILE, n_columns, _TILE, out_chs)
-    n_at_once = max(1, _TILES_AT_ONCE // n_columns)
-    for first in range(0, n_rows, n_at_once):
-        n = min(n_at_once, n_rows - first)
-        tiles = padded.as_strided(
-            (6, 6, n, n_columns, in_chs), strides, padded.storage_offset() + first * strides[2]
-        )
-        points = _INPUT_TRANSFORM @ tiles.reshape(36, -1)
-        products = torch.bmm(points.view(36, -1, in_chs), weight)
-        results = _OUTPUT_TRANSFORM @ products.view(36, -1)
-        results = results.view(_TILE, _TILE, n, n_columns, out_chs).permute(2, 0, 3, 1, 4)
-        torch.add(results, bias, out=y[first : first + n])
-    y = y.view(1, n_rows * _TILE, n_columns * _TILE, out_chs).permute(0, 3, 1, 2)
-    return y[:, :, :height, :width]
+
+    def __init__(self, weight: Tensor) -> None:
+        rows = weight.permute(0, 2, 3, 1).flatten(1, 2)  # [O, 9, I]
+        self._weight = torch.matmul(_WEIGHT_TRANSFORM, rows).permute(1, 2, 0)  # [36, I, O]
+
+    def convolve(self, x: Tensor, bias: Tensor) -> Tensor:
+        """``F.conv2d(x, weight, bias, padding=1)`` of one face.
+
+        Args:
+            x: (1, I, H, W) float32, channels-last.
+            bias: (O,).
+
+        Returns:
+            (1, O, H, W), channels-last.
+        """
+        _, in_chs, height, width = x.shape
+        out_chs = self._weight.shape[2]
+        n_rows, n_columns = -(-height // _TILE), -(-width // _TILE)  # of tiles
+        margins = (1, 1 + n_columns * _TILE - width, 1, 1 + n_rows * _TILE - height)
+        padded = F.pad(x, margins).contiguous(memory_format=torch.channels_last)
+        _, _, down, right = padded.stride()
+        strides = (down, right, _TILE * down, _TILE * right, 1)
+        y = x.new_empty(n_rows, _TILE, n_columns, _TILE, out_chs)
+        n_at_once = max(1, _TILES_AT_ONCE // n_columns)
+        for first in range(0, n_rows, n_at_once):
+            n = min(n_at_once, n_rows - first)
+            tiles = padded.as_strided(
+                (6, 6, n, n_columns, in_chs), strides, padded.storage_offset() + first * strides[2]
+            )
+            points = _INPUT_TRANSFORM @ tiles.reshape(36, -1)
+            products = torch.bmm(points.view(36, -1, in_chs), self._weight)
+            results = _OUTPUT_TRANSFORM @ products.view(36, -1)
+            results = results.view(_TILE, _TILE, n, n_columns, out_chs).permute(2, 0, 3, 1, 4)
+            torch.add(results, bias, out=y[first : first + n])
+        y = y.view(1, n_rows * _TILE, n_columns * _TILE, out_chs).permute(0, 3, 1, 2)
+        return y[:, :, :height, :width]
 
 
 def _powers(degree: int) -> Tensor:

@@ -13,7 +13,7 @@ from triton.compiler import ASTSource
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from gpen_core.network.fused import kernels
+from gpen_core.network.ops import kernels
 
 # (compute capability, dtype of the maps)
 TARGETS = [(75, "fp16"), (80, "bf16"), (90, "fp16"), (90, "bf16"), (90, "fp32")]
@@ -56,14 +56,14 @@ def main() -> None:
     for capability, dtype in targets:
         for extra, finish in itertools.product(FILTERS, FINISHES):
             constants = {**extra, **finish, "SLOPE": 0.2, "BLOCK_W": 64, "BLOCK_C": 16}
-            compile_kernel(kernels._map_kernel, capability, dtype, constants)
+            compile_kernel(kernels.map_kernel, capability, dtype, constants)
         tile = {"BLOCK_P": 128, "BLOCK_C": 16}
         for stride in ("stride_c", "stride_w"):  # the one that is 1
             constants = {"SLOPE": 0.2, stride: 1, **tile}
-            compile_kernel(kernels._from_rgb_kernel, capability, dtype, constants)
+            compile_kernel(kernels.from_rgb_kernel, capability, dtype, constants)
         for has_previous in (False, True):
             constants = {"HAS_PREVIOUS": has_previous, "N_BLOCKS": 4, **tile}
-            compile_kernel(kernels._to_rgb_kernel, capability, dtype, constants, out_ptr="*fp32")
+            compile_kernel(kernels.to_rgb_kernel, capability, dtype, constants, out_ptr="*fp32")
 
 
 if __name__ == "__main__":

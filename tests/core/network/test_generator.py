@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from gpen_core.errors import CheckpointMismatchError, TensorSpecError
+from gpen_core.network import ops
 from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.layers import StyledConv, upsample_rgb
+from gpen_core.network.generator import GpenGenerator
+from gpen_core.network.layers import StyledConv
+from gpen_core.network.ops.shared import Injection
 from gpen_core.network.synthetic import random_state_dict
 from support.golden import load_golden
 from support.metrics import relative_l2
@@ -55,15 +58,21 @@ def test_forward_agrees_with_the_published_formulation(config):
     assert relative_l2(build_model(state_dict)(crops), expected) <= 1e-5
 
 
-def test_forward_on_a_device_convolves_float32_without_tf32_and_leaves_the_host_as_it_was():
+def test_forward_on_a_device_convolves_float32_without_tf32_and_leaves_the_host_as_it_was(
+    monkeypatch,
+):
     config = GpenConfig(256, 1, 0.125)
     network = build_model(random_state_dict(config)).to("meta")
-    allowed = []
-    for layer in (network.encoder[0], network.convs[-1]):
-        layer.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+    allowed, run = set(), ops.dispatcher.run
+
+    def note(*arguments):
+        allowed.add(torch.backends.cudnn.allow_tf32)
+        return run(*arguments)
+
+    monkeypatch.setattr(ops.dispatcher, "run", note)
     assert torch.backends.cudnn.allow_tf32
     network(random_crops(config).to("meta"))
-    assert allowed == [False, False]
+    assert allowed == {False}
     assert torch.backends.cudnn.allow_tf32
 
 
@@ -77,14 +86,14 @@ def test_forward_of_a_batch_equals_single_runs():
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=str)
-def test_forward_in_strips_agrees_with_whole_maps(config, monkeypatch):
+def test_forward_in_bands_agrees_with_whole_maps(config, monkeypatch):
     network = build_model(random_state_dict(config))
     crops = random_crops(config, 2)
-    with torch.no_grad():
-        whole = network._decode(*network._encode(crops))
+    monkeypatch.setattr("gpen_core.network.bands.BAND_BYTES", 2**40)
+    whole = network(crops)
     row_bytes = 4 * config.injected_width * config.channels(config.size) * config.size
-    # Strips of an odd number of rows that leaves a rest, at every resolution but the smallest.
-    monkeypatch.setattr("gpen_core.network.strips.STRIP_BYTES", 7 * row_bytes)
+    # Bands of an odd number of rows that leaves a rest, at every resolution but the smallest.
+    monkeypatch.setattr("gpen_core.network.bands.BAND_BYTES", 7 * row_bytes)
     assert relative_l2(network(crops), whole) <= 1e-5
 
 
@@ -119,13 +128,11 @@ def test_styled_conv_gives_the_same_with_scaled_weights_and_scaled_activations(u
     conv.energy.copy_(weight.square().sum(dim=(2, 3)))
     conv.epsilon.fill_(1e-8)
     x, style = torch.randn(2, 6, 7, 9), torch.randn(2, 16)
-    scales, demodulation = conv._modulation(style)
-    by_activations = conv._convolve_scaled_activations(x, scales, demodulation)
-    by_weight = [
-        conv._convolve_modulated(x[i : i + 1], conv.modulated_weight(style[i : i + 1], 7 * 9))
-        for i in range(2)
-    ]
-    torch.testing.assert_close(torch.cat(by_weight), by_activations, rtol=1e-4, atol=1e-5)
+    size = (14, 18) if upsample else (7, 9)
+    injection = Injection(torch.randn(2, 5, *size), 0.5, torch.randn(5))
+    # It scales what is smaller beside a map of so many pixels.
+    by_weights, by_activations = (conv._modulated(style, n)(x, injection) for n in (10**6, 1))
+    torch.testing.assert_close(by_weights, by_activations, rtol=1e-4, atol=1e-5)
 
 
 def with_large_styles(state_dict):
@@ -180,17 +187,6 @@ def test_half_precision_does_not_overflow_with_extreme_weights(distort, dtype):
     assert relative_l2(build_model(state_dict)(crops), expected) <= 1e-5
     restored = restore_on_stand_in(state_dict, dtype, crops)
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
-
-
-def test_upsample_rgb_equals_zero_stuffing_and_the_filter():
-    rgb = torch.randn(2, 3, 5, 4)
-    stuffed = torch.zeros(2, 3, 10, 8)
-    stuffed[:, :, ::2, ::2] = rgb
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-    kernel = (4 * torch.outer(taps, taps)).expand(3, 1, 4, 4)
-    padded = torch.nn.functional.pad(stuffed, (2, 1, 2, 1))
-    expected = torch.nn.functional.conv2d(padded, kernel, groups=3)
-    torch.testing.assert_close(upsample_rgb(rgb), expected)
 
 
 def test_build_model_does_not_modify_its_input():
@@ -256,3 +252,12 @@ def test_forward_keeps_the_dtype_of_the_crops_and_leaves_them_alone():
     before = crops.clone()
     assert network(crops).dtype == torch.float64
     assert torch.equal(crops, before)
+
+
+def test_state_dict_of_the_network_is_all_of_it():
+    config = GpenConfig(256, 1, 0.125)
+    network = build_model(random_state_dict(config))
+    copy = GpenGenerator(config).eval()
+    copy.load_state_dict(network.state_dict())
+    crops = random_crops(config)
+    assert torch.equal(copy(crops), network(crops))

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from gpen_core.network import strips
+from gpen_core.network import bands, generator
 from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
-from gpen_core.network.precision import arithmetic_dtype, dtype_at
+from gpen_core.network.precision import arithmetic_dtype, dtype_at, full_float32
 from gpen_core.network.synthetic import random_state_dict
 from support import reference_gpen
 from support.metrics import relative_l2
@@ -37,7 +37,6 @@ def test_bfloat16_is_float16_up_to_128_pixels(resolution, dtype, expected):
 def test_network_in_bfloat16_keeps_each_resolution_in_its_dtype():
     network = build_model(random_state_dict(CONFIG), torch.bfloat16)
     assert network.dtype == torch.bfloat16
-    assert network.conv_dtypes == {torch.float16, torch.bfloat16}
     coarse, fine = [torch.float16] * 6, [torch.bfloat16] * 2
     assert [block.weight.dtype for block in network.encoder] == fine + coarse
     assert [to_rgb.bias.dtype for to_rgb in network.to_rgbs] == coarse + fine
@@ -56,7 +55,9 @@ def test_network_on_a_device_computes_in_what_it_keeps(config, dtype):
         network = build_model(state_dict, dtype).to(DEVICE)
         layers = [*network.encoder, *network.convs]
         for layer in layers:
-            layer.register_forward_hook(lambda layer, _, y: maps.append((layer, y.dtype)))
+            layer.register_forward_hook(
+                lambda layer, _, y: maps.append((layer, y.rows(0, 1).dtype))
+            )
         restored = network(crops.to(DEVICE)).cpu()
     assert maps == [(layer, layer.weight.dtype) for layer in layers]
     assert relative_l2(restored, expected) <= MAX_ERROR[dtype]
@@ -73,17 +74,19 @@ def test_float16_on_a_cpu_is_float32_with_rounded_weights(config):
 
 def test_maps_on_a_cpu_are_kept_in_what_is_computed_in(monkeypatch):
     kept = []
+    stored = bands.stored
 
-    def empty_map(channels, size, dtype):
-        kept.append((size, dtype))
-        return torch.empty(1, channels, size, size, dtype=dtype)
+    def note(x):
+        kept.append((x.shape[2], x.dtype))
+        return stored(x)
 
-    monkeypatch.setattr(strips, "_empty_map", empty_map)
-    monkeypatch.setattr(strips, "STRIP_BYTES", 1)
+    monkeypatch.setattr(bands, "stored", note)
+    monkeypatch.setattr(generator, "stored", note)
+    monkeypatch.setattr(bands, "BAND_BYTES", 1)
     build_model(random_state_dict(CONFIG), torch.bfloat16)(random_crops(CONFIG))
     encoded = [(256 >> i, torch.float32 if i else torch.bfloat16) for i in range(7)]
-    decoded = [*reversed(encoded), (512, torch.bfloat16)]
-    assert kept == encoded + [(size, dtype) for size, dtype in decoded if size > 4]
+    crop, constant = (512, torch.float32), (4, torch.float16)
+    assert kept == [crop, *encoded, constant, *reversed(encoded)]
 
 
 def test_arithmetic_is_in_the_dtype_of_the_weight_elsewhere():
@@ -101,3 +104,35 @@ def test_bfloat16_of_full_width_is_as_exact_as_promised():
     expected = build_model(state_dict)(crops)
     restored = build_model(state_dict, torch.bfloat16)(crops)
     assert relative_l2(restored, expected) <= MAX_ERROR[torch.bfloat16]
+
+
+@pytest.fixture
+def cudnn():
+    """Its settings, which are PyTorch's again afterwards."""
+    allowed = torch.backends.cudnn.allow_tf32
+    yield torch.backends.cudnn
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_full_float32_gives_back_what_it_found_even_after_an_error(cudnn, allowed):
+    cudnn.allow_tf32 = allowed
+    seen = []
+
+    def fail():
+        seen.append(cudnn.allow_tf32)
+        raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"), full_float32(DEVICE):
+        fail()
+    assert seen == [False]
+    assert cudnn.allow_tf32 == allowed
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="PyTorch before 2.9")
+@pytest.mark.parametrize("precisions", [("ieee", "tf32"), ("tf32", "ieee")])
+def test_full_float32_leaves_alone_what_the_host_chose_for_each_kind_of_layer(cudnn, precisions):
+    cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = precisions
+    with full_float32(DEVICE):
+        assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == precisions
+    assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == precisions

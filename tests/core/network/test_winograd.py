@@ -23,7 +23,7 @@ def layer(in_chs, out_chs, height, width):
 def test_winograd_of_any_map_size_agrees_with_direct_convolution(height, width):
     x, weight, bias = layer(256, 128, height, width)
     expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
-    actual = winograd.convolve(x, winograd.transform_weight(weight), bias)
+    actual = winograd.WinogradFilters(weight).convolve(x, bias)
     assert actual.shape == expected.shape
     assert relative_l2(actual, expected) <= 2e-6
 
@@ -32,7 +32,7 @@ def test_winograd_of_rows_of_a_larger_map_agrees_with_direct_convolution():
     x, weight, bias = layer(128, 64, 100, 128)
     rows = x[:, :, 17:60]
     expected = F.conv2d(rows.double(), weight.double(), bias.double(), padding=1)
-    actual = winograd.convolve(rows, winograd.transform_weight(weight), bias)
+    actual = winograd.WinogradFilters(weight).convolve(rows, bias)
     assert relative_l2(actual, expected) <= 2e-6
 
 

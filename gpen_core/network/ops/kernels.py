@@ -1,26 +1,17 @@
-"""Triton kernels for channels-last maps, each with the signature of its twin in ``twins.py``.
+"""Triton kernels: single passes over channels-last maps.
 
-Importing this imports Triton. A map is read and written once, channels along the threads; offsets
-that grow with the batch or the map are 64-bit. Nothing here waits for the device.
+Importing this imports Triton. A map is read and written once, channels along the threads;
+arithmetic is in float32, rounded once on the way out; offsets that grow with the batch or the map
+are 64-bit.
 """
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from ..config import LEAKY_SLOPE
-from .twins import Injection, empty_result
-
-# Elements of a tile of four warps: one or two 16-byte loads of fp16 for each thread. The filter
-# keeps four rows of its tile in registers and so takes the smaller one.
-_FILTERED_TILE, _PLAIN_TILE = 1024, 2048
-_MAX_TILE_CHS = 64
-_FILTERED_ROWS = 4  # that a program writes, from 7 that it reads
-
-_NOT_ACTIVATED, _ACTIVATED, _ADDED, _CONCATENATED = range(4)
+NOT_ACTIVATED, ACTIVATED, ADDED, CONCATENATED = range(4)
+"""Modes of ``map_kernel``."""
 
 
 @triton.jit
@@ -89,7 +80,7 @@ def _store_row(
 
 
 @triton.jit
-def _map_kernel(
+def map_kernel(
     x_ptr, out_ptr, features_ptr, scale_ptr, bias_ptr, injected_bias_ptr, strength,
     in_height, in_width, height, width, n_chs,
     FILTERED: tl.constexpr, PADDING: tl.constexpr, GAIN: tl.constexpr, ROWS: tl.constexpr,
@@ -153,7 +144,7 @@ def _map_kernel(
 
 
 @triton.jit
-def _from_rgb_kernel(
+def from_rgb_kernel(
     x_ptr, weight_ptr, bias_ptr, out_ptr, height, width, n_chs,
     stride_n, stride_c, stride_h, stride_w,
     SLOPE: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
@@ -202,7 +193,7 @@ def _enlarged(plane_ptr, i, j, height, width, exists):
 
 
 @triton.jit
-def _to_rgb_kernel(
+def to_rgb_kernel(
     x_ptr, weights_ptr, bias_ptr, previous_ptr, out_ptr, height, width, n_chs,
     HAS_PREVIOUS: tl.constexpr, N_BLOCKS: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
@@ -247,116 +238,3 @@ def _to_rgb_kernel(
     tl.store(target, r, mask=exists)
     tl.store(target + n_pixels, g, mask=exists)
     tl.store(target + 2 * n_pixels, b, mask=exists)
-
-
-def activate(
-    y: Tensor,
-    bias: Tensor,
-    scale: Tensor | None = None,
-    injection: Injection | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """See ``twins.activate``."""
-    out = empty_result(y, y.shape, injection) if out is None else out
-    return _launch_map_kernel(y, out, bias, scale, injection, padding=None, gain=1.0)
-
-
-def blur_activate(
-    y: Tensor,
-    bias: Tensor,
-    scale: Tensor | None = None,
-    injection: Injection | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """See ``twins.blur_activate``."""
-    n, n_chs, height, width = y.shape
-    if out is None:
-        out = empty_result(y, (n, n_chs, height - 1, width - 1), injection)
-    return _launch_map_kernel(y, out, bias, scale, injection, padding=1, gain=4.0)
-
-
-def blur(x: Tensor) -> Tensor:
-    """See ``twins.blur``."""
-    n, n_chs, height, width = x.shape
-    out = empty_result(x, (n, n_chs, height + 1, width + 1), None)
-    return _launch_map_kernel(x, out, None, None, None, padding=2, gain=1.0)
-
-
-def from_rgb(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """See ``twins.from_rgb``."""
-    n, _, height, width = x.shape
-    n_chs = weight.shape[0]
-    out = empty_result(weight, (n, n_chs, height, width), None)
-    block_c, block_p = _tile(n_chs, height * width, _PLAIN_TILE)
-    grid = (triton.cdiv(height * width, block_p), triton.cdiv(n_chs, block_c), n)
-    _from_rgb_kernel[grid](
-        x, weight.reshape(n_chs, 3).contiguous(), bias, out, height, width, n_chs, *x.stride(),
-        SLOPE=LEAKY_SLOPE, BLOCK_P=block_p, BLOCK_C=block_c,
-    )  # fmt: skip
-    return out
-
-
-def to_rgb(x: Tensor, weights: Tensor, bias: Tensor, previous: Tensor | None = None) -> Tensor:
-    """See ``twins.to_rgb``."""
-    _check_channels_last(x)
-    n, n_chs, height, width = x.shape
-    out = torch.empty((n, 3, height, width), dtype=torch.float32, device=x.device)
-    block_c, block_p = _tile(n_chs, height * width, _PLAIN_TILE)
-    _to_rgb_kernel[(triton.cdiv(height * width, block_p), n)](
-        x, weights.contiguous(), bias, out if previous is None else previous.contiguous(), out,
-        height, width, n_chs,
-        HAS_PREVIOUS=previous is not None, N_BLOCKS=triton.cdiv(n_chs, block_c),
-        BLOCK_P=block_p, BLOCK_C=block_c,
-    )  # fmt: skip
-    return out
-
-
-def _launch_map_kernel(
-    x: Tensor,
-    out: Tensor,
-    bias: Tensor | None,
-    scale: Tensor | None,
-    injection: Injection | None,
-    padding: int | None,
-    gain: float,
-) -> Tensor:
-    _check_channels_last(x)
-    _check_channels_last(out)
-    mode = _NOT_ACTIVATED if bias is None else _ACTIVATED
-    features = injected_bias = None
-    if injection is not None:
-        features, injected_bias = injection.features, injection.bias
-        mode = _ADDED if injected_bias is None else _CONCATENATED
-        _check_channels_last(features)
-    n, n_chs, in_height, in_width = x.shape
-    height, width = out.shape[2:]
-    rows = 1
-    if padding is None:  # pixels do not see each other: take an image as one row
-        in_height, in_width, height, width = 1, in_height * in_width, 1, height * width
-    elif height >= 64:
-        rows = _FILTERED_ROWS
-    tile = _PLAIN_TILE if padding is None else _FILTERED_TILE
-    block_c, block_w = _tile(n_chs, width, tile)
-    grid = (triton.cdiv(width, block_w) * triton.cdiv(n_chs, block_c), triton.cdiv(height, rows), n)
-
-    def pointer(tensor: Tensor | None) -> Tensor:
-        return out if tensor is None else tensor  # one that is not read
-
-    _map_kernel[grid](
-        x, out, pointer(features), pointer(scale), pointer(bias), pointer(injected_bias),
-        1.0 if injection is None else injection.strength,
-        in_height, in_width, height, width, n_chs,
-        FILTERED=padding is not None, PADDING=padding or 0, GAIN=gain, ROWS=rows,
-        MODE=mode, SCALED=scale is not None, SLOPE=LEAKY_SLOPE, BLOCK_W=block_w, BLOCK_C=block_c,
-    )  # fmt: skip
-    return out
-
-
-def _tile(n_chs: int, n_pixels: int, n_elements: int) -> tuple[int, int]:
-    """Channels and pixels of a tile, powers of two, of about ``n_elements`` in all."""
-    block_c = min(_MAX_TILE_CHS, triton.next_power_of_2(n_chs))
-    return block_c, min(n_elements // block_c, triton.next_power_of_2(n_pixels))
-
-
-def _check_channels_last(x: Tensor) -> None:
-    assert x.is_contiguous(memory_format=torch.channels_last), x.stride()

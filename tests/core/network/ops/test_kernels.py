@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "support" / "compile_kernels.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "support" / "compile_kernels.py"
 
 
 def test_kernels_compile_for_a_hopper_device(tmp_path):
