@@ -40,6 +40,7 @@ from .schema import node_schema
 from .types import (
     GpenFacesSocket,
     GpenModelSocket,
+    HostedFaces,
     HostedModel,
     ReactorFaceModelSocket,
 )
@@ -180,7 +181,7 @@ class GpenBlendSwap(io.ComfyNode):
         smoothing: float,
         dropped_frames: str,
         output_crops: bool,
-        faces: Faces | None = None,
+        faces: HostedFaces | None = None,
         mask: Tensor | None = None,
         face_model: Any | None = None,
         **widgets: Any,
@@ -196,25 +197,24 @@ class GpenBlendSwap(io.ComfyNode):
 
         originals = to_channels_first(original)
         frames = match_frames(originals, images)
-        if faces is None:
-            faces = find_faces(images, detector, widgets)
+        found = find_faces(images, detector, widgets) if faces is None else faces.faces
         settings = pick_settings(SwapSettings, widgets)
-        faces = stabilize_faces(faces, len(images), smoothing)
+        found = stabilize_faces(found, len(images), smoothing)
         network = network_on_device(model)
         result = blend_swap(
             SwapPairs(originals, images, frames),
-            faces,
+            found,
             network,
             settings=settings,
             user_masks=_masks_of_frames(mask, frames, len(originals), images),
             parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
             run=RunOptions(
-                faces_at_once(model), keep_crops=output_crops, monitor=face_monitor(len(faces))
+                faces_at_once(model), keep_crops=output_crops, monitor=face_monitor(len(found))
             ),
         )
         seconds = time.monotonic() - started
         used = model if settings.restore else None
-        text = _describe(used, len(result.faces), len(faces), len(images), seconds)
+        text = _describe(used, len(result.faces), len(found), len(images), seconds)
         blended = result.images
         dropped = sorted(set(range(len(originals))) - set(frames))
         if dropped:

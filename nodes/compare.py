@@ -22,7 +22,7 @@ from .models import load_detector_on_device
 from .preview import before_after_ui
 from .progress import check_interrupt
 from .schema import node_schema
-from .types import GpenFacesSocket
+from .types import GpenFacesSocket, HostedFaces
 
 
 class GpenCompare(io.ComfyNode):
@@ -146,7 +146,7 @@ class GpenCompare(io.ComfyNode):
         cls,
         before: Tensor,
         after: Tensor,
-        faces: Faces | None = None,
+        faces: HostedFaces | None = None,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
         """Measure and show."""
@@ -160,7 +160,7 @@ class GpenCompare(io.ComfyNode):
         olds = olds.expand(len(news), -1, -1, -1)
         region = fit_masks(mask, news)
         if faces is not None:
-            boxes = box_masks(faces, len(news), (news.shape[2], news.shape[3]), scale)
+            boxes = box_masks(faces.faces, len(news), (news.shape[2], news.shape[3]), scale)
             region = boxes if region is None else boxes * region
         resized = resize(olds, (news.shape[2], news.shape[3]))
         comparison = compare_images(
@@ -173,7 +173,7 @@ class GpenCompare(io.ComfyNode):
         )
         text = describe_comparison(comparison, has_region=region is not None)
         measured = comparison.region or comparison.whole
-        shown = Faces.empty() if faces is None else faces
+        shown = Faces.empty() if faces is None else faces.faces
         return io.NodeOutput(
             after,
             text,

@@ -8,7 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core import BlendSettings, Faces, crop_faces, paste_faces, restore_crops
+from ..gpen_core import BlendSettings, crop_faces, paste_faces, restore_crops
 from .host import (
     faces_at_once,
     fit_masks,
@@ -20,7 +20,7 @@ from .host import (
 from .progress import face_monitor, node_monitor
 from .report import restored_text
 from .schema import node_schema
-from .types import GpenFacesSocket, GpenModelSocket, HostedModel
+from .types import GpenFacesSocket, GpenModelSocket, HostedFaces, HostedModel
 from .widgets import blend_inputs, template_input
 
 
@@ -64,14 +64,14 @@ class GpenCropFaces(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: Tensor, faces: Faces, size: int, template: str) -> io.NodeOutput:
+    def execute(cls, image: Tensor, faces: HostedFaces, size: int, template: str) -> io.NodeOutput:
         """Cut the faces out."""
         crops = crop_faces(
             to_channels_first(image),
-            faces,
+            faces.faces,
             size,
             template=template,
-            monitor=node_monitor(len(faces)),
+            monitor=node_monitor(len(faces.faces)),
         )
         return io.NodeOutput(to_channels_last(crops))
 
@@ -178,7 +178,7 @@ class GpenPasteFaces(io.ComfyNode):
         cls,
         image: Tensor,
         crops: Tensor,
-        faces: Faces,
+        faces: HostedFaces,
         mask: Tensor | None = None,
         **blending: Any,
     ) -> io.NodeOutput:
@@ -186,10 +186,10 @@ class GpenPasteFaces(io.ComfyNode):
         images = to_channels_first(image)
         result = paste_faces(
             images,
-            faces,
+            faces.faces,
             to_channels_first(crops)[:, :3],
             settings=BlendSettings(**blending),
             user_masks=fit_masks(mask, images),
-            monitor=node_monitor(len(faces)),
+            monitor=node_monitor(len(faces.faces)),
         )
         return io.NodeOutput(to_channels_last(result.images), result.masks)

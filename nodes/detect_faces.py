@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..gpen_core import FaceOrder, draw_faces, select_faces
 from .host import to_channels_first, to_channels_last
-from .preview import detected_faces_ui
+from .preview import host_faces, numbered_faces_ui
 from .report import count_text
 from .schema import node_schema
 from .types import GpenFacesSocket
@@ -61,4 +61,5 @@ class GpenDetectFaces(io.ComfyNode):
         faces = select_faces(faces, order=FaceOrder.LARGE_SMALL)
         text = f"Found {count_text(len(faces), len(images))}."
         preview = to_channels_last(draw_faces(images, faces))
-        return io.NodeOutput(faces, preview, len(faces), ui=detected_faces_ui(images, faces, text))
+        hosted = host_faces(images, faces)
+        return io.NodeOutput(hosted, preview, len(faces), ui=numbered_faces_ui(hosted, text))

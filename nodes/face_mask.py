@@ -10,7 +10,6 @@ from ..gpen_core import (
     PARSER_NAMES,
     REGIONS,
     FaceRegion,
-    Faces,
     MaskShape,
     face_masks,
     intersect,
@@ -20,7 +19,7 @@ from .host import fit_masks, to_channels_first
 from .models import load_parser_on_device
 from .progress import node_monitor
 from .schema import node_schema
-from .types import GpenFacesSocket
+from .types import GpenFacesSocket, HostedFaces
 from .widgets import template_input
 
 _NO_PARSER = "none"
@@ -137,7 +136,7 @@ class GpenFaceMask(io.ComfyNode):
     def execute(
         cls,
         image: Tensor,
-        faces: Faces,
+        faces: HostedFaces,
         template: str,
         shape: str,
         padding_left: float,
@@ -157,15 +156,15 @@ class GpenFaceMask(io.ComfyNode):
             chosen = [FaceRegion(name) for name, wanted in regions.items() if wanted]
             crop_masks = parse_regions(
                 images,
-                faces,
+                faces.faces,
                 load_parser_on_device(parser),
                 chosen,
                 region_feather,
                 template=template,
-                monitor=node_monitor(len(faces)),
+                monitor=node_monitor(len(faces.faces)),
             )
         masks = face_masks(
-            faces,
+            faces.faces,
             (len(images), images.shape[2], images.shape[3]),
             template=template,
             shape=shape,

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import folder_paths
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..gpen_core import FaceOrder, Faces, long_sides, number_faces
+from .types import Frame, HostedFaces
 
 _MAX_FRAMES = 16
 _MAX_PIXELS = 32e6
@@ -26,23 +25,6 @@ _MAX_PIXELS = 32e6
 _WRITERS = 4
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A picture of one image of a batch."""
-
-    index: int
-    """Which image of the batch it is."""
-    height: int
-    """Of the image, in pixels; the picture may be smaller."""
-    width: int
-    picture: Json
-    """How the web page asks for it."""
-
-
-# A GPEN_FACES that came from images leads to their pictures, for as long as it lives.
-_frames_of_faces: WeakKeyDictionary[Faces, tuple[int, list[Frame]]] = WeakKeyDictionary()
 
 
 def before_after_ui(
@@ -69,45 +51,46 @@ def before_after_ui(
     return {"text": (text,), "gpen_compare": [{"total": len(after), "frames": frames}]}
 
 
-def detected_faces_ui(images: Tensor, faces: Faces, text: str) -> Json:
-    """What Detect Faces shows: the faces with their numbers. Select Faces can show them too."""
+def host_faces(images: Tensor, faces: Faces) -> HostedFaces:
+    """Faces with pictures of the (B, C, H, W) images in [0, 1] that they were found in."""
     frames = _save(images, _spread(len(images)), _MAX_PIXELS)
-    _frames_of_faces[faces] = (len(images), frames)
-    order = FaceOrder.LARGE_SMALL
-    return _numbered_ui(faces, text, order=order.value, indices="", min_size=0, min_score=0.0)
+    return HostedFaces(faces, len(images), tuple(frames))
 
 
-def selected_faces_ui(faces: Faces, selected: Faces, text: str, **widgets: Any) -> Json:
-    """What Select Faces shows: the faces it got, with the numbers by which it knows them.
+def numbered_faces_ui(
+    hosted: HostedFaces,
+    text: str,
+    *,
+    order: str = FaceOrder.LARGE_SMALL.value,
+    indices: str = "",
+    min_size: int = 0,
+    min_score: float = 0.0,
+) -> Json:
+    """Pictures of the faces with the numbers by which Select Faces knows them, and the node's text.
 
     Args:
-        faces: What it got.
-        selected: What it made of them; a further Select Faces can show these.
+        hosted: What to show.
         text: What the node says.
-        widgets: The order, indices, min_size and min_score that it was run with.
+        order: The value of that widget of Select Faces, and so are the others.
+        indices: Which numbers it keeps.
+        min_size: Of what has a number, in pixels.
+        min_score: The same.
     """
-    if faces in _frames_of_faces:
-        _frames_of_faces[selected] = _frames_of_faces[faces]
-    return _numbered_ui(faces, text, **widgets)
-
-
-def _numbered_ui(
-    faces: Faces, text: str, *, min_size: int, min_score: float, **widgets: Any
-) -> Json:
-    total, frames = _frames_of_faces.get(faces, (0, []))
+    faces = hosted.faces
     # In every order, so that the view can follow the widget without counting by itself.
     numbers = {
         order.value: number_faces(faces, order=order, min_size=min_size, min_score=min_score)
         for order in FaceOrder
     }
     shown = []
-    for frame in frames:
+    for frame in hosted.frames:
         rows = (faces.image_index == frame.index).nonzero().flatten()
         described = _faces_json(faces.select(rows))
         for row, face in zip(rows.tolist(), described, strict=True):
             face["numbers"] = {order: int(known[row]) for order, known in numbers.items()}
         shown.append({**_frame_json(frame), "picture": frame.picture, "faces": described})
-    run = {"total": total, "frames": shown, "min_size": min_size, "min_score": min_score, **widgets}
+    run = {"total": hosted.n_images, "frames": shown, "order": order, "indices": indices}
+    run |= {"min_size": min_size, "min_score": min_score}
     return {"text": (text,), "gpen_faces": [run]}
 
 

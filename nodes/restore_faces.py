@@ -11,7 +11,6 @@ from torch import Tensor
 from ..gpen_core import (
     BlendSettings,
     CanvasSettings,
-    Faces,
     RunOptions,
     canvas_scale,
     pick_settings,
@@ -30,7 +29,7 @@ from .preview import before_after_ui
 from .progress import face_monitor
 from .report import count_text, crop_outputs, restored_text
 from .schema import node_schema
-from .types import GpenFacesSocket, GpenModelSocket, HostedModel
+from .types import GpenFacesSocket, GpenModelSocket, HostedFaces, HostedModel
 from .widgets import (
     blend_inputs,
     detector_inputs,
@@ -131,7 +130,7 @@ class GpenRestoreFaces(io.ComfyNode):
         detector: str,
         smoothing: float,
         output_crops: bool,
-        faces: Faces | None = None,
+        faces: HostedFaces | None = None,
         mask: Tensor | None = None,
         upscale_model: Any | None = None,
         **widgets: Any,
@@ -139,12 +138,11 @@ class GpenRestoreFaces(io.ComfyNode):
         """Restore the faces."""
         started = time.monotonic()
         images = to_channels_first(image)
-        if faces is None:
-            faces = find_faces(images, detector, widgets)
-        faces = stabilize_faces(faces, len(images), smoothing)
+        found = find_faces(images, detector, widgets) if faces is None else faces.faces
+        found = stabilize_faces(found, len(images), smoothing)
         blending = pick_settings(BlendSettings, widgets)
         factor = canvas_scale(
-            faces,
+            found,
             (images.shape[2], images.shape[3]),
             model.network.config.size,
             pick_settings(CanvasSettings, widgets),
@@ -154,20 +152,20 @@ class GpenRestoreFaces(io.ComfyNode):
         network = network_on_device(model)
         result = restore_faces(
             images,
-            faces,
+            found,
             network,
             settings=blending,
             user_masks=fit_masks(mask, images if canvas is None else canvas),
             canvas=canvas,
             run=RunOptions(
-                faces_at_once(model), keep_crops=output_crops, monitor=face_monitor(len(faces))
+                faces_at_once(model), keep_crops=output_crops, monitor=face_monitor(len(found))
             ),
         )
         seconds = time.monotonic() - started
-        text = _describe(model, len(faces), len(images), seconds, is_enlarged=canvas is not None)
-        if len(faces) and not bool(result.masks.any()):
+        text = _describe(model, len(found), len(images), seconds, is_enlarged=canvas is not None)
+        if len(found) and not bool(result.masks.any()):
             text += " None of it is visible: the mask is empty where the faces are."
-        is_changed = len(faces) > 0 or canvas is not None
+        is_changed = len(found) > 0 or canvas is not None
         after = result.images if is_changed else images  # one picture less to write
         return io.NodeOutput(
             to_channels_last(result.images),
@@ -176,7 +174,7 @@ class GpenRestoreFaces(io.ComfyNode):
                 result.crops, result.restored_crops, "Restore Faces (GPEN)", wanted=output_crops
             ),
             text,
-            ui=before_after_ui(images, after, faces, text, (factor, factor)),
+            ui=before_after_ui(images, after, found, text, (factor, factor)),
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
-from ..gpen_core import FaceOrder, Faces, select_faces
-from .preview import selected_faces_ui
+from ..gpen_core import FaceOrder, select_faces
+from .preview import numbered_faces_ui
 from .schema import node_schema
-from .types import GpenFacesSocket
+from .types import GpenFacesSocket, HostedFaces
 
 
 class GpenSelectFaces(io.ComfyNode):
@@ -97,7 +99,7 @@ class GpenSelectFaces(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        faces: Faces,
+        faces: HostedFaces,
         order: str,
         indices: str,
         min_size: int,
@@ -106,21 +108,20 @@ class GpenSelectFaces(io.ComfyNode):
     ) -> io.NodeOutput:
         """Select and count."""
         selected = select_faces(
-            faces,
+            faces.faces,
             order=order,
             indices=indices,
             min_size=min_size,
             min_score=min_score,
             largest_only=largest_only,
         )
-        text = f"Kept {len(selected)} of {len(faces)} faces."
-        shown = selected_faces_ui(
+        text = f"Kept {len(selected)} of {len(faces.faces)} faces."
+        shown = numbered_faces_ui(
             faces,
-            selected,
             text,
             order=order,
             indices=indices,
             min_size=min_size,
             min_score=min_score,
         )
-        return io.NodeOutput(selected, len(selected), ui=shown)
+        return io.NodeOutput(replace(faces, faces=selected), len(selected), ui=shown)

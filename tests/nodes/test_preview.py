@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 
 import numpy as np
@@ -75,20 +76,18 @@ def test_pictures_beyond_the_limit_are_shrunk_and_say_their_true_size(
     assert sent[0][:, width // 2 + 1 :].min() == 255
 
 
-def test_pictures_live_no_longer_in_memory_than_their_faces(preview):
-    faces = pack_faces(faces_at((0, 1.0, 2.0, 4.0)))
-    preview.detected_faces_ui(torch.rand(1, 3, 8, 8), faces, "")
-    assert faces in preview._frames_of_faces
-    held = len(preview._frames_of_faces)
-    del faces
-    assert len(preview._frames_of_faces) == held - 1
-
-
-def test_faces_of_unknown_origin_are_sent_without_pictures(preview):
-    faces = pack_faces(faces_at((0, 1.0, 2.0, 4.0)))
-    widgets = {"order": "large-small", "indices": "", "min_size": 0, "min_score": 0.0}
-    ui = preview.selected_faces_ui(faces, faces, "Kept.", **widgets)
-    assert ui["gpen_faces"] == [{"total": 0, "frames": [], **widgets}]
+def test_faces_are_shown_on_the_pictures_that_came_with_them(preview, tmp_path):
+    images = torch.rand(2, 3, 8, 8)
+    hosted = preview.host_faces(images, pack_faces(faces_at((1, 1.0, 2.0, 4.0))))
+    widgets = {"order": "left-right", "indices": "0", "min_size": 1, "min_score": 0.5}
+    (run,) = preview.numbered_faces_ui(hosted, "Kept.", **widgets)["gpen_faces"]
+    assert run | widgets | {"total": 2} == run
+    assert [len(frame["faces"]) for frame in run["frames"]] == [0, 1]
+    assert run["frames"][1]["faces"][0]["numbers"]["left-right"] == 0
+    assert pixels(tmp_path, run["frames"][1]["picture"]).shape == (8, 8, 3)
+    assert len(list(tmp_path.iterdir())) == 2  # shown twice, written once
+    preview.numbered_faces_ui(dataclasses.replace(hosted, faces=no_faces()), "None.")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_previews_that_are_off_cost_nothing(progress, monkeypatch):
