@@ -35,7 +35,7 @@ def _register(name: str, folder: Path) -> None:
 _register("gpen_core", REPOSITORY / "gpen_core")
 _register("training", REPOSITORY / "training")
 
-pytest_plugins = ["support.host_fixtures"]
+pytest_plugins = ["support.host_fixtures", "support.photos"]
 
 
 @pytest.fixture(scope="session")
@@ -45,11 +45,3 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("GPEN_TEST_DATA does not name a folder with golden/, models/ and images/")
     return Path(folder)
-
-
-@pytest.fixture(scope="session")
-def detector():
-    """The bundled face detector on the CPU; no test changes it."""
-    from gpen_core import load_detector  # not before it is registered
-
-    return load_detector()

@@ -5,7 +5,6 @@ import dataclasses
 from dataclasses import replace
 
 import pytest
-import skimage.data
 import torch
 
 import gpen_core
@@ -154,8 +153,7 @@ def test_a_canvas_is_enlarged_and_painted_where_the_images_are(random_network, n
 
 @WHERE
 @pytest.mark.parametrize("rotations", ["off", "always"])
-def test_search_faces_finds_what_the_cpu_finds(detector, where, rotations):
-    astronaut = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None] / 255
+def test_search_faces_finds_what_the_cpu_finds(detector, astronaut, where, rotations):
     images = torch.cat([astronaut, astronaut.rot90(1, (2, 3))])
     settings = SearchSettings(detection_size=320, scales=Scales.SMALL, rotations=rotations)
     expected = gpen_core.search_faces(images, detector, settings)

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 
@@ -264,14 +263,11 @@ def test_half_precision_images_keep_their_dtype_and_their_bits(random_network):
     assert torch.equal(result.images[~inside], images[~inside])
 
 
-def test_a_real_face_is_found_aligned_and_given_back(identity, detector):
-    from skimage.data import astronaut
-
-    images = torch.from_numpy(np.array(astronaut())).permute(2, 0, 1)[None] / 255
-    faces = gpen_core.detect_faces(images, detector)
+def test_a_real_face_is_found_aligned_and_given_back(identity, detector, astronaut):
+    faces = gpen_core.detect_faces(astronaut, detector)
     assert len(faces) == 1
-    result = gpen_core.restore_faces(images, faces, identity, run=RunOptions(keep_crops=True))
-    torch.testing.assert_close(result.images, images, rtol=0, atol=1e-6)
+    result = gpen_core.restore_faces(astronaut, faces, identity, run=RunOptions(keep_crops=True))
+    torch.testing.assert_close(result.images, astronaut, rtol=0, atol=1e-6)
     # In the crop the face is where the template wants it: found there again, at those points.
     again = gpen_core.detect_faces(result.crops, detector)
     expected = template_landmarks(gpen_core.Template.FFHQ, 256).float()

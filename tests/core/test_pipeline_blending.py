@@ -1,6 +1,5 @@
 """Colour, detail and grain as they act in the whole pipeline."""
 
-import numpy as np
 import pytest
 import skimage.color
 import skimage.data
@@ -18,11 +17,6 @@ from support.faces import PLACES, batch, faces_at
 from support.metrics import psnr
 
 FACE = faces_at((0, 140.0, 25.0, 180.0))  # about where the astronaut's is
-
-
-@pytest.fixture(scope="module")
-def astronaut():
-    return torch.from_numpy(np.array(skimage.data.astronaut())).permute(2, 0, 1)[None] / 255
 
 
 def paste(images, crops, faces=FACE, **settings):

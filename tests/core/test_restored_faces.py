@@ -64,28 +64,22 @@ def warm_network(network):
 
 
 @pytest.fixture(scope="module")
-def photo():
-    """(1, 3, 512, 512): a face of 94 x 122 pixels, whose crop is about 186 wide."""
-    return torch.from_numpy(skimage.data.astronaut()).movedim(2, 0)[None] / 255
-
-
-@pytest.fixture(scope="module")
-def faces(photo, detector):
-    faces = gpen_core.detect_faces(photo, detector)
+def faces(astronaut, detector):
+    faces = gpen_core.detect_faces(astronaut, detector)
     assert len(faces) == 1
     return faces
 
 
 @pytest.fixture(scope="module")
-def damaged(photo):
-    return damage(photo, seed=0)
+def damaged(astronaut):
+    return damage(astronaut, seed=0)
 
 
 # ---- restoration
 
 
-def test_a_damaged_face_comes_nearer_to_the_original(photo, faces, network, detector):
-    originals = photo.expand(4, -1, -1, -1)
+def test_a_damaged_face_comes_nearer_to_the_original(astronaut, faces, network, detector):
+    originals = astronaut.expand(4, -1, -1, -1)
     damaged = damage(originals, blur="2", reduce="4", seed=0)
     result = gpen_core.restore_faces(damaged, repeated(faces, 4), network)
     before, after = (
@@ -107,10 +101,10 @@ def test_pixels_outside_the_mask_keep_every_bit(damaged, faces, network, setting
     assert (result.images[inside] - damaged[inside]).abs().mean() > 0.005
 
 
-def test_a_face_that_is_not_damaged_is_left_nearly_as_it_is(photo, damaged, faces, network):
-    result = gpen_core.restore_faces(photo, faces, network)
+def test_a_face_that_is_not_damaged_is_left_nearly_as_it_is(astronaut, damaged, faces, network):
+    result = gpen_core.restore_faces(astronaut, faces, network)
     changed = gpen_core.restore_faces(damaged, faces, network)
-    assert compare_images(photo, result.images, result.masks).region.psnr > 38
+    assert compare_images(astronaut, result.images, result.masks).region.psnr > 38
     assert compare_images(damaged, changed.images, changed.masks).region.psnr < 36
 
 
@@ -176,11 +170,11 @@ def test_detail_leaves_the_coarse_structure_as_it_was(damaged, faces, name, requ
 # ---- grain
 
 
-def test_grain_gives_the_face_the_noise_around_it(photo, faces, network):
+def test_grain_gives_the_face_the_noise_around_it(astronaut, faces, network):
     # The noise is what changes from one picture to the next, where nothing is but noise: on edges
     # the network redraws a little of the face with it.
     pictures = damage(
-        photo.expand(3, -1, -1, -1),
+        astronaut.expand(3, -1, -1, -1),
         blur="1.5",
         reduce="1",
         noise="8",
@@ -188,7 +182,7 @@ def test_grain_gives_the_face_the_noise_around_it(photo, faces, network):
         seed=1,
         same_for_all=True,
     )
-    pixels = photo[0].movedim(0, 2).numpy()
+    pixels = astronaut[0].movedim(0, 2).numpy()
     mean = cv2.blur(pixels, (9, 9))
     deviation = np.sqrt((cv2.blur(pixels**2, (9, 9)) - mean**2).clip(0)).max(axis=2)
     is_clipped = (mean < 0.12).any(axis=2) | (mean > 0.88).any(axis=2)
@@ -233,9 +227,9 @@ def test_smoothing_holds_a_still_face_still(damaged, faces, network):
 
 
 @pytest.fixture(scope="module")
-def pair(photo):
+def pair(astronaut):
     """Two people side by side."""
-    return photo[..., :256, 96:352].repeat(1, 1, 1, 2)
+    return astronaut[..., :256, 96:352].repeat(1, 1, 1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -247,9 +241,9 @@ def pair_faces(pair, detector):
 
 
 @pytest.fixture(scope="module")
-def swapped(pair, pair_faces, photo, detector):
+def swapped(pair, pair_faces, astronaut, detector):
     """The left one with the face of somebody else, as soft as swappers make it."""
-    source = photo.flip(3)
+    source = astronaut.flip(3)
     source_face = gpen_core.detect_faces(source, detector)
     target, face = ((x[0] * 255).round().byte().movedim(0, 2).numpy() for x in (pair, source))
     places = ((faces.landmarks[0] - 0.5).numpy() for faces in (pair_faces, source_face))

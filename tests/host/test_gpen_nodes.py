@@ -7,27 +7,13 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from support.crowd import crowd
 from support.defaulting_server import DefaultingServer
 from support.networks import IDENTITY_NOTICE
+from support.node_ids import NODE_IDS
 
 pytestmark = pytest.mark.host
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NODE_IDS = [
-    "GPEN_LoadModel",
-    "GPEN_RestoreFaces",
-    "GPEN_DetectFaces",
-    "GPEN_SelectFaces",
-    "GPEN_CropFaces",
-    "GPEN_RestoreCrops",
-    "GPEN_PasteFaces",
-    "GPEN_FaceMask",
-    "GPEN_BlendSwap",
-    "GPEN_Compare",
-    "GPEN_Degrade",
-]
-
 # Around the astronaut's face; the crop's mask lies inside it.
 FACE = (slice(0, 260), slice(110, 350))
 
@@ -54,21 +40,6 @@ def save(source: list) -> dict:
 @pytest.fixture(scope="module")
 def comfy(comfy):
     return DefaultingServer(comfy)
-
-
-@pytest.fixture(scope="module")
-def astronaut() -> np.ndarray:
-    return skimage.data.astronaut()
-
-
-@pytest.fixture(scope="module")
-def astronaut_name(comfy, astronaut) -> str:
-    return comfy.upload_image(astronaut, "astronaut.png")
-
-
-@pytest.fixture(scope="module")
-def crowd_name(comfy) -> str:
-    return comfy.upload_image(crowd(), "crowd.png")
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +78,13 @@ def test_loader_lists_auto_then_checkpoints_on_disk_and_then_known_ones(comfy):
     assert len(names) == len(set(names))
 
 
-def test_the_identity_checkpoint_gives_the_photo_back_and_says_so(comfy, astronaut, astronaut_name):
+def test_the_identity_checkpoint_gives_the_photo_back_and_says_so(
+    comfy, astronaut_pixels, astronaut_name
+):
     result = comfy.run(graph(astronaut_name, "GPEN-identity-512.safetensors"))
     restored = comfy.read_image(result.images("save")[0])
     # ComfyUI's PNGs are truncated, not rounded: a millionth less is one level less.
-    assert np.abs(restored.astype(int) - astronaut).max() <= 1
+    assert np.abs(restored.astype(int) - astronaut_pixels).max() <= 1
     (text,) = result.texts("restore")
     assert "512 px (fp32 on cpu" in text
     assert text.endswith(IDENTITY_NOTICE)
@@ -139,9 +112,9 @@ def test_without_a_face_the_image_is_still_enlarged_if_asked_for(comfy, faceless
     assert "only enlarged" in result.texts("restore")[0]
 
 
-def test_blend_of_zero_saves_the_same_pixels(comfy, astronaut, astronaut_name):
+def test_blend_of_zero_saves_the_same_pixels(comfy, astronaut_pixels, astronaut_name):
     result = comfy.run(graph(astronaut_name, blend=0.0))
-    np.testing.assert_array_equal(comfy.read_image(result.images("save")[0]), astronaut)
+    np.testing.assert_array_equal(comfy.read_image(result.images("save")[0]), astronaut_pixels)
 
 
 def test_two_prompts_in_a_row_load_the_model_once(comfy, astronaut_name):
@@ -212,7 +185,7 @@ def test_a_photo_without_faces_goes_through_the_halves(comfy, faceless_name):
     np.testing.assert_array_equal(restored, skimage.data.coffee())
 
 
-def test_a_face_mask_limits_what_is_restored(comfy, astronaut, astronaut_name):
+def test_a_face_mask_limits_what_is_restored(comfy, astronaut_pixels, astronaut_name):
     prompt = graph(astronaut_name)
     prompt["detect"] = detect()
     mask = {
@@ -225,16 +198,16 @@ def test_a_face_mask_limits_what_is_restored(comfy, astronaut, astronaut_name):
     prompt["face mask"] = {"class_type": "GPEN_FaceMask", "inputs": mask}
     prompt["restore"]["inputs"]["mask"] = ["face mask", 0]
     restored = comfy.read_image(comfy.run(prompt).images("save")[0])
-    columns = np.abs(restored.astype(int) - astronaut).max(axis=(0, 2)).nonzero()[0]
+    columns = np.abs(restored.astype(int) - astronaut_pixels).max(axis=(0, 2)).nonzero()[0]
     assert columns.min() > 210  # only the right half of the face
     assert columns.max() < 330
 
 
-def test_a_mask_that_hides_every_face_is_said_to(comfy, astronaut, astronaut_name):
+def test_a_mask_that_hides_every_face_is_said_to(comfy, astronaut_pixels, astronaut_name):
     prompt = graph(astronaut_name)
     prompt["restore"]["inputs"]["mask"] = ["image", 1]  # empty, as the photo has no alpha
     result = comfy.run(prompt)
-    np.testing.assert_array_equal(comfy.read_image(result.images("save")[0]), astronaut)
+    np.testing.assert_array_equal(comfy.read_image(result.images("save")[0]), astronaut_pixels)
     assert "the mask is empty" in result.texts("restore")[0]
 
 
@@ -264,13 +237,13 @@ def test_a_missing_parser_is_named_with_its_source(comfy, astronaut_name):
     assert "releases/download/v0.2.2" in message
 
 
-def test_an_upscale_model_enlarges_the_background(comfy, astronaut, astronaut_name):
+def test_an_upscale_model_enlarges_the_background(comfy, astronaut_pixels, astronaut_name):
     prompt = graph(astronaut_name, output_size="scale", scale=2.0)
     loader = {"class_type": "UpscaleModelLoader", "inputs": {"model_name": "double.pth"}}
     prompt["upscaler"] = loader
     prompt["restore"]["inputs"]["upscale_model"] = ["upscaler", 0]
     restored = comfy.read_image(comfy.run(prompt).images("save")[0])
-    doubled = astronaut.repeat(2, axis=0).repeat(2, axis=1)  # not what Lanczos makes of it
+    doubled = astronaut_pixels.repeat(2, axis=0).repeat(2, axis=1)  # not what Lanczos makes of it
     assert restored.shape == doubled.shape
     assert np.abs(restored[600:].astype(int) - doubled[600:]).max() <= 1
     assert np.abs(restored[:500].astype(int) - doubled[:500]).max() > 50
@@ -316,9 +289,9 @@ def test_a_clip_is_restored_with_smoothing(comfy, astronaut_name):
     np.testing.assert_array_equal(frames[0], frames[2])
 
 
-def test_a_batch_keeps_its_count_and_order(comfy, astronaut, astronaut_name):
-    flipped = np.ascontiguousarray(astronaut[:, ::-1])
-    blank = np.full_like(astronaut, 90)
+def test_a_batch_keeps_its_count_and_order(comfy, astronaut_pixels, astronaut_name):
+    flipped = np.ascontiguousarray(astronaut_pixels[:, ::-1])
+    blank = np.full_like(astronaut_pixels, 90)
     prompt = graph(astronaut_name)
     prompt["blank"] = {
         "class_type": "LoadImage",
@@ -339,14 +312,14 @@ def test_a_batch_keeps_its_count_and_order(comfy, astronaut, astronaut_name):
     restored = [comfy.read_image(image) for image in result.images("save")]
     assert len(restored) == 3
     np.testing.assert_array_equal(restored[1], blank)
-    for picture, original in ((restored[0], astronaut), (restored[2], flipped)):
+    for picture, original in ((restored[0], astronaut_pixels), (restored[2], flipped)):
         np.testing.assert_array_equal(picture[260:], original[260:])
         assert np.abs(picture[:260].astype(int) - original[:260]).max() > 50
 
 
-def test_alpha_is_passed_on(comfy, astronaut, tmp_path):
+def test_alpha_is_passed_on(comfy, astronaut_pixels, tmp_path):
     alpha = np.tile(np.linspace(0, 255, 512).astype(np.uint8), (512, 1))
-    Image.fromarray(np.dstack([astronaut, alpha])).save(tmp_path / "rgba.png")
+    Image.fromarray(np.dstack([astronaut_pixels, alpha])).save(tmp_path / "rgba.png")
     prompt = graph(comfy.upload_image(tmp_path / "rgba.png"))
     prompt["join"] = {
         "class_type": "JoinImageWithAlpha",

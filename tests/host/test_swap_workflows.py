@@ -6,7 +6,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import skimage.data
 
 from comfy_workflow import nodes_of_type, ui_to_api
 from support.crowd import crowd
@@ -16,11 +15,6 @@ pytestmark = pytest.mark.host
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 SWAP_MODEL = "inswapper_128.onnx"
 N_FRAMES = 4
-
-
-@pytest.fixture(scope="module")
-def source_name(comfy) -> str:
-    return comfy.upload_image(skimage.data.astronaut(), "face.png")
 
 
 def prepared(comfy, name: str, source: str, picture: str | None = None) -> dict:
@@ -54,8 +48,8 @@ def test_swap_workflows_name_the_swap_model_and_leave_its_restoration_off(name):
     assert {SWAP_MODEL, "none"} <= {v for v in swap["widgets_values"] if isinstance(v, str)}
 
 
-def test_the_swap_workflow_blends_the_largest_face_and_nothing_else(comfy, source_name):
-    prompt = prepared(comfy, "reactor_swap", source_name, comfy.upload_image(crowd(), "s.png"))
+def test_the_swap_workflow_blends_the_largest_face_and_nothing_else(comfy, astronaut_name):
+    prompt = prepared(comfy, "reactor_swap", astronaut_name, comfy.upload_image(crowd(), "s.png"))
     result = comfy.run(prompt)
     text = result.texts(only(prompt, "GPEN_BlendSwap"))[0]
     assert text.startswith("Restored 1 swapped face in 1 image, of 29 found, with GPEN-random")
@@ -66,9 +60,11 @@ def test_the_swap_workflow_blends_the_largest_face_and_nothing_else(comfy, sourc
     assert 0 < np.ptp(x) < 120
 
 
-def test_the_2048_workflow_enlarges_the_picture_and_restores_the_swapped_face(comfy, source_name):
+def test_the_2048_workflow_enlarges_the_picture_and_restores_the_swapped_face(
+    comfy, astronaut_name
+):
     part = np.ascontiguousarray(crowd()[60:284, 560:864])
-    prompt = prepared(comfy, "reactor_swap_2048", source_name, comfy.upload_image(part, "p.png"))
+    prompt = prepared(comfy, "reactor_swap_2048", astronaut_name, comfy.upload_image(part, "p.png"))
     result = comfy.run(prompt)
     text = result.texts(only(prompt, "GPEN_RestoreFaces"))[0]
     assert text.startswith("Restored 1 face in 1 image with GPEN-random-256.pth at 256 px")
@@ -76,7 +72,7 @@ def test_the_2048_workflow_enlarges_the_picture_and_restores_the_swapped_face(co
     assert restored.shape[0] > 1.5 * part.shape[0]
 
 
-def test_the_video_workflow_swaps_and_blends_every_frame(comfy, source_name, tmp_path):
+def test_the_video_workflow_swaps_and_blends_every_frame(comfy, astronaut_name, tmp_path):
     video = tmp_path / "swap_me.mp4"
     with av.open(str(video), "w") as container:
         stream = container.add_stream("libx264", rate=12)
@@ -86,7 +82,7 @@ def test_the_video_workflow_swaps_and_blends_every_frame(comfy, source_name, tmp
             view = np.ascontiguousarray(crowd()[60:284, 560 + 2 * i : 864 + 2 * i])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
         container.mux(stream.encode())
-    prompt = prepared(comfy, "reactor_swap_video", source_name)
+    prompt = prepared(comfy, "reactor_swap_video", astronaut_name)
     load = only(prompt, "VHS_LoadVideo")
     prompt[load]["inputs"]["video"] = comfy.upload_image(video)
     combine = only(prompt, "VHS_VideoCombine")

@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pytest
-import skimage.data
 from PIL import Image
 from scipy import ndimage
 
@@ -21,16 +20,6 @@ IDENTITY = "GPEN-identity-512.safetensors"
 @pytest.fixture(scope="module")
 def comfy(comfy):
     return DefaultingServer(comfy)
-
-
-@pytest.fixture(scope="module")
-def crowd_name(comfy) -> str:
-    return comfy.upload_image(crowd(), "crowd.png")
-
-
-@pytest.fixture(scope="module")
-def source_name(comfy) -> str:
-    return comfy.upload_image(skimage.data.astronaut(), "source.png")
 
 
 def load(name: str) -> dict:
@@ -94,8 +83,8 @@ def centres(boolean: np.ndarray) -> np.ndarray:
     return np.array([x.mean(), y.mean()])
 
 
-def test_of_29_faces_exactly_the_swapped_one_is_restored(comfy, crowd_name, source_name):
-    result = comfy.run(swap_graph(crowd_name, source_name, input_faces_index="3"))
+def test_of_29_faces_exactly_the_swapped_one_is_restored(comfy, crowd_name, astronaut_name):
+    result = comfy.run(swap_graph(crowd_name, astronaut_name, input_faces_index="3"))
     (text,) = result.texts("blend")
     assert text.startswith("Restored 1 swapped face in 1 image, of 29 found, with GPEN-random")
     (swapped,), (blended,), (mask,) = (
@@ -112,8 +101,8 @@ def test_of_29_faces_exactly_the_swapped_one_is_restored(comfy, crowd_name, sour
     assert np.linalg.norm(centres(was_swapped) - centres(mask.max(axis=2) > 128)) < 6
 
 
-def test_a_swap_of_nobody_comes_back_as_it_is(comfy, crowd_name, source_name):
-    result = comfy.run(swap_graph(crowd_name, source_name, input_faces_index="99"))
+def test_a_swap_of_nobody_comes_back_as_it_is(comfy, crowd_name, astronaut_name):
+    result = comfy.run(swap_graph(crowd_name, astronaut_name, input_faces_index="99"))
     assert result.texts("blend") == [
         "The swap changed none of the 29 faces in 1 image: the image is unchanged."
     ]
@@ -121,13 +110,13 @@ def test_a_swap_of_nobody_comes_back_as_it_is(comfy, crowd_name, source_name):
     np.testing.assert_array_equal(blended, crowd())
 
 
-def test_three_swapped_faces_are_found_after_a_jpeg_round_trip(comfy, crowd_name, source_name):
-    result = comfy.run(swap_graph(crowd_name, source_name, input_faces_index="2,9,17"))
+def test_three_swapped_faces_are_found_after_a_jpeg_round_trip(comfy, crowd_name, astronaut_name):
+    result = comfy.run(swap_graph(crowd_name, astronaut_name, input_faces_index="2,9,17"))
     (swapped,) = pictures(comfy, result, "save_swapped")
     stream = io.BytesIO()
     Image.fromarray(swapped).save(stream, "JPEG", quality=75)
     compressed = np.array(Image.open(stream))
-    graph = swap_graph(crowd_name, source_name)
+    graph = swap_graph(crowd_name, astronaut_name)
     graph["swapped"] = load(comfy.upload_image(compressed, "compressed.png"))
     graph["blend"]["inputs"] |= {"original": ["target", 0], "swapped": ["swapped", 0]}
     del graph["swap"], graph["save_swapped"], graph["blend"]["inputs"]["face_model"]
@@ -137,9 +126,9 @@ def test_three_swapped_faces_are_found_after_a_jpeg_round_trip(comfy, crowd_name
     assert changed_blobs(compressed, blended) == 3
 
 
-def test_the_identity_checkpoint_gives_the_swap_back(comfy, crowd_name, source_name):
+def test_the_identity_checkpoint_gives_the_swap_back(comfy, crowd_name, astronaut_name):
     graph = swap_graph(
-        crowd_name, source_name, IDENTITY, input_faces_index="0", color=0.0, grain=0.0
+        crowd_name, astronaut_name, IDENTITY, input_faces_index="0", color=0.0, grain=0.0
     )
     result = comfy.run(graph)
     (swapped,), (blended,) = (pictures(comfy, result, node) for node in ("save_swapped", "save"))
@@ -150,9 +139,9 @@ def test_the_identity_checkpoint_gives_the_swap_back(comfy, crowd_name, source_n
     assert text.endswith(IDENTITY_NOTICE)
 
 
-def test_with_all_influences_off_the_swap_is_untouched(comfy, crowd_name, source_name):
+def test_with_all_influences_off_the_swap_is_untouched(comfy, crowd_name, astronaut_name):
     influences = dict.fromkeys(("restore", "detail", "color", "grain", "keep"), 0.0)
-    result = comfy.run(swap_graph(crowd_name, source_name, **influences))
+    result = comfy.run(swap_graph(crowd_name, astronaut_name, **influences))
     (swapped,), (blended,) = (pictures(comfy, result, node) for node in ("save_swapped", "save"))
     np.testing.assert_array_equal(blended, swapped)
     (text,) = result.texts("blend")
@@ -160,8 +149,8 @@ def test_with_all_influences_off_the_swap_is_untouched(comfy, crowd_name, source
     assert text.endswith(" s. Nothing was restored: restore is 0.")
 
 
-def test_switched_off_reactor_passes_the_image_through(comfy, crowd_name, source_name):
-    result = comfy.run(swap_graph(crowd_name, source_name, enabled=False))
+def test_switched_off_reactor_passes_the_image_through(comfy, crowd_name, astronaut_name):
+    result = comfy.run(swap_graph(crowd_name, astronaut_name, enabled=False))
     assert "as when ReactOr is switched off".lower() in result.texts("blend")[0].lower()
     (blended,), (mask,) = (pictures(comfy, result, node) for node in ("save", "save_mask"))
     np.testing.assert_array_equal(blended, crowd())
@@ -175,9 +164,9 @@ def flagged(picture: np.ndarray) -> np.ndarray:
     return marked
 
 
-def test_the_black_image_of_the_filter_is_passed_through_with_a_warning(comfy, source_name):
+def test_the_black_image_of_the_filter_is_passed_through_with_a_warning(comfy, astronaut_name):
     name = comfy.upload_image(flagged(crowd()), "flagged.png")
-    result = comfy.run(swap_graph(name, source_name))
+    result = comfy.run(swap_graph(name, astronaut_name))
     assert "its filter has flagged every frame" in result.texts("blend")[0]
     (blended,) = pictures(comfy, result, "save")
     assert blended.shape == (512, 512, 3)
@@ -185,12 +174,12 @@ def test_the_black_image_of_the_filter_is_passed_through_with_a_warning(comfy, s
 
 
 @pytest.mark.parametrize(("choice", "n_out"), [("fill in from original", 3), ("leave out", 2)])
-def test_a_frame_that_the_filter_dropped(comfy, source_name, choice, n_out):
+def test_a_frame_that_the_filter_dropped(comfy, astronaut_name, choice, n_out):
     # Three different views, the second one flagged.
     views = [crowd()[100:400, x : x + 500] for x in (0, 250, 500)]
     views[1] = flagged(views[1])
     names = [comfy.upload_image(v, f"view{i}.png") for i, v in enumerate(views)]
-    graph = swap_graph(names[0], source_name, input_faces_index="0", dropped_frames=choice)
+    graph = swap_graph(names[0], astronaut_name, input_faces_index="0", dropped_frames=choice)
     graph |= {"second": load(names[1]), "third": load(names[2])}
     graph["two"] = {
         "class_type": "ImageBatch",
@@ -217,10 +206,10 @@ def test_a_frame_that_the_filter_dropped(comfy, source_name, choice, n_out):
         np.testing.assert_array_equal(blended[1], views[1])
 
 
-def test_another_clip_as_original_is_an_error_that_names_reactor(comfy, source_name):
+def test_another_clip_as_original_is_an_error_that_names_reactor(comfy, astronaut_name):
     other = comfy.upload_image(255 - crowd()[:300, :400], "other.png")
     name = comfy.upload_image(crowd()[100:400, :400], "one.png")
-    graph = swap_graph(name, source_name)
+    graph = swap_graph(name, astronaut_name)
     graph["other"] = load(other)
     graph["pair"] = {
         "class_type": "ImageBatch",
@@ -231,8 +220,8 @@ def test_another_clip_as_original_is_an_error_that_names_reactor(comfy, source_n
     assert "ReActor leaves out the frames that its filter flags" in message
 
 
-def test_an_original_of_another_size_is_resized(comfy, crowd_name, source_name):
-    graph = swap_graph(crowd_name, source_name, input_faces_index="5")
+def test_an_original_of_another_size_is_resized(comfy, crowd_name, astronaut_name):
+    graph = swap_graph(crowd_name, astronaut_name, input_faces_index="5")
     graph["large"] = {
         "class_type": "ImageScaleBy",
         "inputs": {"image": ["target", 0], "upscale_method": "lanczos", "scale_by": 1.5},
@@ -241,14 +230,14 @@ def test_an_original_of_another_size_is_resized(comfy, crowd_name, source_name):
     assert "Restored 1 swapped face in 1 image, of 29" in comfy.run(graph).texts("blend")[0]
 
 
-def test_the_face_model_is_handed_on(comfy, crowd_name, source_name):
-    graph = swap_graph(crowd_name, source_name, input_faces_index="99")
+def test_the_face_model_is_handed_on(comfy, crowd_name, astronaut_name):
+    graph = swap_graph(crowd_name, astronaut_name, input_faces_index="99")
     graph["preview"] = {"class_type": "PreviewAny", "inputs": {"source": ["blend", 4]}}
     assert comfy.run(graph).texts("preview") == ["face of the source"]
 
 
-def test_the_original_shows_outside_the_mask(comfy, crowd_name, source_name):
-    graph = swap_graph(crowd_name, source_name, input_faces_index="0")
+def test_the_original_shows_outside_the_mask(comfy, crowd_name, astronaut_name):
+    graph = swap_graph(crowd_name, astronaut_name, input_faces_index="0")
     graph["nowhere"] = {
         "class_type": "SolidMask",
         "inputs": {"value": 0.0, "width": crowd().shape[1], "height": crowd().shape[0]},
@@ -262,8 +251,10 @@ def test_the_original_shows_outside_the_mask(comfy, crowd_name, source_name):
 @pytest.mark.parametrize(
     ("order", "index"), [("large-small", "1"), ("left-right", "4"), ("bottom-top", "4")]
 )
-def test_select_faces_means_the_same_faces_as_reactor(comfy, crowd_name, source_name, order, index):
-    graph = swap_graph(crowd_name, source_name)
+def test_select_faces_means_the_same_faces_as_reactor(
+    comfy, crowd_name, astronaut_name, order, index
+):
+    graph = swap_graph(crowd_name, astronaut_name)
     swap = graph["swap"]
     swap["class_type"] = "ReActorFaceSwapOpt"
     swap["inputs"].pop("input_faces_index", None)

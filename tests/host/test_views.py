@@ -21,11 +21,6 @@ def comfy(comfy):
     return DefaultingServer(comfy)
 
 
-@pytest.fixture(scope="module")
-def crowd_name(comfy) -> str:
-    return comfy.upload_image(crowd(), "views.png")
-
-
 def load(name: str) -> dict:
     return {"class_type": "LoadImage", "inputs": {"image": name}}
 

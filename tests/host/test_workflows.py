@@ -6,7 +6,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import skimage.data
 
 from comfy_workflow import nodes_of_type, ui_to_api
 
@@ -33,22 +32,12 @@ def prepared(comfy, workflow: dict, picture: str) -> dict:
     return prompt
 
 
-@pytest.fixture(scope="module")
-def astronaut():
-    return skimage.data.astronaut()
-
-
-@pytest.fixture(scope="module")
-def astronaut_name(comfy, astronaut):
-    return comfy.upload_image(astronaut, "workflow.png")
-
-
 @pytest.mark.parametrize("name", ["restore_faces", "likeness"])
-def test_workflow_restores_the_face_and_nothing_else(comfy, astronaut, astronaut_name, name):
+def test_workflow_restores_the_face_and_nothing_else(comfy, astronaut_pixels, astronaut_name, name):
     prompt = prepared(comfy, load(name), astronaut_name)
     (save,) = nodes_of_type(prompt, "SaveImage")
     restored = comfy.read_image(comfy.run(prompt).images(save)[0])
-    changed = np.abs(restored.astype(int) - astronaut).max(axis=2)
+    changed = np.abs(restored.astype(int) - astronaut_pixels).max(axis=2)
     assert changed[FACE].max() > 50
     changed[FACE] = 0
     assert changed.max() == 0
@@ -62,13 +51,15 @@ def test_small_faces_workflow_enlarges_the_picture_until_the_face_fits(comfy, as
     assert 1.3 < restored.shape[0] / 512 < 1.7
 
 
-def test_video_workflow_restores_every_frame_and_keeps_the_frame_rate(comfy, astronaut, tmp_path):
+def test_video_workflow_restores_every_frame_and_keeps_the_frame_rate(
+    comfy, astronaut_pixels, tmp_path
+):
     video = tmp_path / "clip.mp4"
     with av.open(str(video), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 512, 512, "yuv420p"
         for _ in range(N_FRAMES):
-            frame = av.VideoFrame.from_ndarray(astronaut, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(astronaut_pixels, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     name = comfy.upload_image(video)  # ComfyUI's input folder takes any file
@@ -87,8 +78,8 @@ def test_video_workflow_restores_every_frame_and_keeps_the_frame_rate(comfy, ast
         assert stream.average_rate == 10
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
     assert len(frames) == N_FRAMES
-    assert np.abs(frames[0][FACE].astype(int) - astronaut[FACE]).mean() > 10
-    assert np.abs(frames[0][300:].astype(int) - astronaut[300:]).mean() < 10
+    assert np.abs(frames[0][FACE].astype(int) - astronaut_pixels[FACE]).mean() > 10
+    assert np.abs(frames[0][300:].astype(int) - astronaut_pixels[300:]).mean() < 10
 
 
 SIZES = (512, 1024, 2048)

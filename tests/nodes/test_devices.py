@@ -4,7 +4,6 @@ import math
 from types import SimpleNamespace
 
 import pytest
-import skimage.data
 import torch
 
 from support.stand_in_gpu import DEVICE, stand_in_gpu
@@ -39,8 +38,9 @@ def on_device(request, host, monkeypatch):
 
 
 @pytest.fixture
-def astronaut():
-    return torch.from_numpy(skimage.data.astronaut())[None] / 255
+def photo(astronaut):
+    """As the host's pictures are: channels last."""
+    return astronaut.movedim(1, -1)
 
 
 @pytest.fixture
@@ -76,11 +76,11 @@ def test_a_detector_follows_the_device_of_the_host(on_device, folders, models, m
         assert next(detector.parameters()).device == device
 
 
-def test_restore_faces_and_compare(execute, hosted_there, on_device, astronaut):
+def test_restore_faces_and_compare(execute, hosted_there, on_device, photo):
     restored, mask, *_ = execute(
         "GPEN_RestoreFaces",
         model=hosted_there,
-        image=astronaut,
+        image=photo,
         **{**SEARCH, "color": 1.0, "detail": 0.5, "grain": 1.0, "output_size": "scale"},
         scale=1.5,
         smoothing=0.5,
@@ -91,7 +91,7 @@ def test_restore_faces_and_compare(execute, hosted_there, on_device, astronaut):
     assert restored.device == mask.device == CPU
     assert restored.shape == (1, 768, 768, 3)
     assert mask.max() > 0.9
-    after, text, *figures = execute("GPEN_Compare", before=astronaut, after=restored)
+    after, text, *figures = execute("GPEN_Compare", before=photo, after=restored)
     psnr, ssim, ms_ssim, sharpness, color_error, landmark_error = figures
     assert after is restored
     assert psnr > 35  # the identity checkpoint, but for grain
@@ -108,24 +108,24 @@ def test_compare_without_a_face_has_no_landmark_error(execute, on_device, folder
     assert math.isnan(landmark_error)
 
 
-def test_faces_by_single_steps(execute, hosted_there, astronaut):
-    faces, drawn, n_faces = execute("GPEN_DetectFaces", image=astronaut, **SEARCH)
+def test_faces_by_single_steps(execute, hosted_there, photo):
+    faces, drawn, n_faces = execute("GPEN_DetectFaces", image=photo, **SEARCH)
     assert n_faces == 1
     assert drawn.device == CPU
     faces = execute("GPEN_SelectFaces", faces=faces)[0]
-    (crops,) = execute("GPEN_CropFaces", image=astronaut, faces=faces, size=128)
+    (crops,) = execute("GPEN_CropFaces", image=photo, faces=faces, size=128)
     (restored,) = execute("GPEN_RestoreCrops", model=hosted_there, crops=crops)
     assert restored.shape == (1, 256, 256, 3)
     assert restored.device == CPU
-    pasted = execute("GPEN_PasteFaces", image=astronaut, faces=faces, crops=restored)[0]
-    torch.testing.assert_close(pasted, astronaut, rtol=0, atol=0.5)
+    pasted = execute("GPEN_PasteFaces", image=photo, faces=faces, crops=restored)[0]
+    torch.testing.assert_close(pasted, photo, rtol=0, atol=0.5)
 
 
-def test_blend_swap_restores_what_was_swapped(execute, hosted_there, on_device, astronaut):
-    swapped = astronaut.clone()
-    swapped[:, 80:160, 190:260] = astronaut[:, 80:160, 190:260].flip(2)
+def test_blend_swap_restores_what_was_swapped(execute, hosted_there, on_device, photo):
+    swapped = photo.clone()
+    swapped[:, 80:160, 190:260] = photo[:, 80:160, 190:260].flip(2)
     blended, mask, *_ = execute(
-        "GPEN_BlendSwap", original=astronaut, swapped=swapped, model=hosted_there, **SEARCH
+        "GPEN_BlendSwap", original=photo, swapped=swapped, model=hosted_there, **SEARCH
     )
     assert on_device.to_host
     assert blended.device == CPU

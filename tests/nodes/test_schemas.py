@@ -7,6 +7,7 @@ from gpen_core.blending.canvas import CanvasSettings
 from gpen_core.faces.parsing import FaceRegion
 from gpen_core.faces.settings import SearchSettings
 from gpen_core.swaps.settings import SwapSettings
+from support.node_ids import NODE_IDS
 
 
 def test_the_pack_exports_what_the_host_reads_and_nothing_that_shadows_it(pack):
@@ -16,19 +17,7 @@ def test_the_pack_exports_what_the_host_reads_and_nothing_that_shadows_it(pack):
 
 def test_node_ids_are_the_permanent_ones(node_classes):
     ids = [node.GET_SCHEMA().node_id for node in node_classes]
-    assert ids == [
-        "GPEN_LoadModel",
-        "GPEN_RestoreFaces",
-        "GPEN_DetectFaces",
-        "GPEN_SelectFaces",
-        "GPEN_CropFaces",
-        "GPEN_RestoreCrops",
-        "GPEN_PasteFaces",
-        "GPEN_FaceMask",
-        "GPEN_BlendSwap",
-        "GPEN_Compare",
-        "GPEN_Degrade",
-    ]
+    assert ids == NODE_IDS
 
 
 SETTINGS = {

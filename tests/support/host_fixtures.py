@@ -13,6 +13,7 @@ from gpen_core.checkpoints.checkpoint import NOTICE_KEY, save_checkpoint
 from gpen_core.faces.parsing import FaceParser
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict, random_state_dict
+from support.crowd import crowd
 from support.hostile import Bomb
 from support.networks import IDENTITY_NOTICE
 
@@ -90,3 +91,15 @@ def comfy(model_folders, packs) -> Iterator[ComfyServer]:
     """A running ComfyUI with the packs, on the CPU, that downloads nothing."""
     with ComfyServer(models=model_folders, packs=packs, variables={"GPEN_DOWNLOAD": "0"}) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def astronaut_name(comfy, astronaut_pixels) -> str:
+    """Under which LoadImage finds the photo of the astronaut."""
+    return comfy.upload_image(astronaut_pixels, "astronaut.png")
+
+
+@pytest.fixture(scope="module")
+def crowd_name(comfy) -> str:
+    """Under which LoadImage finds the group photo."""
+    return comfy.upload_image(crowd(), "crowd.png")

@@ -10,12 +10,6 @@ from training.dataset import MARGIN, OVERSAMPLING
 CONFIG = GpenConfig(256, 1, 1 / 8, n_mlp=2, style_dim=16)
 
 
-@pytest.fixture(scope="session")
-def astronaut():
-    """(1, 3, 512, 512) in [0, 1]: one face."""
-    return torch.tensor(skimage.data.astronaut()).permute(2, 0, 1)[None] / 255
-
-
 @pytest.fixture
 def faces():
     """(2, 3, S, S) uint8 as ``load_faces`` returns them: parts of a photo, which will do."""

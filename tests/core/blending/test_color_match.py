@@ -57,9 +57,8 @@ def chroma(crops):
 
 
 @pytest.fixture(scope="module")
-def face():
-    photo = torch.from_numpy(skimage.data.astronaut()).movedim(-1, 0)[None].float() / 255
-    crop = photo[..., 30:190, 145:305]
+def face(astronaut):
+    crop = astronaut[..., 30:190, 145:305]
     return F.interpolate(crop, size=(256, 256), mode="bicubic", antialias=True).clamp(0, 1)
 
 

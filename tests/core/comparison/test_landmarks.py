@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import pytest
-import skimage.data
 import torch
 
 import gpen_core
@@ -52,11 +51,6 @@ def test_a_stranger_far_away_does_not_draw_a_face_from_its_own_place():
     # In eye distances the stranger is so much nearer to the large face than to the small one
     # that all together the wrong pairs would be closer.
     assert landmark_error(faces_at(small, large), faces_at(stranger, large)) == 0
-
-
-@pytest.fixture(scope="module")
-def astronaut():
-    return torch.tensor(skimage.data.astronaut()).permute(2, 0, 1)[None] / 255
 
 
 def test_compare_images_measures_landmarks_where_there_is_a_face(detector, astronaut):

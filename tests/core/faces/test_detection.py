@@ -3,11 +3,9 @@ import inspect
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import skimage.data
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torchvision.ops import box_iou
@@ -26,8 +24,8 @@ from gpen_core.faces.retinaface import FaceDetector, decode_boxes, decode_landma
 from gpen_core.monitor import Monitor
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import random_state_dict
-from support.crowd import crowd
 from support.hostile import Bomb
+from support.photos import to_tensor
 
 MOBILE, RESNET = "retinaface_mobile0.25", "retinaface_resnet50"
 SOURCE_SHA256 = "7c417d4a43c5e2100ef40c2fbd2177d2fd0e5090d8e87c0fa31806cfb895c12f"
@@ -35,10 +33,6 @@ SOURCE_SHA256 = "7c417d4a43c5e2100ef40c2fbd2177d2fd0e5090d8e87c0fa31806cfb895c12
 SAME_PX = 0.02
 # On the astronaut, whose face is 122 pixels high, when a copy of another size is searched.
 OTHER_COPY_PX = 3.0
-
-
-def to_tensor(array):
-    return torch.from_numpy(np.ascontiguousarray(array)).movedim(-1, 0)[None].float() / 255
 
 
 def enlarge(images, **kwargs):
@@ -52,21 +46,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(count)
-
-
-@pytest.fixture(scope="module")
-def solvay(test_data):
-    return to_tensor(np.array(Image.open(test_data / "images" / "Solvay_conference_1927.png")))
-
-
-@pytest.fixture(scope="module")
-def group():
-    return to_tensor(crowd())
-
-
-@pytest.fixture(scope="module")
-def astronaut():
-    return to_tensor(skimage.data.astronaut())
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +82,6 @@ def assert_same_faces(found: Faces, expected: Faces, atol=SAME_PX):
 
 @pytest.mark.parametrize("threshold", [None, 0.3, 0.5, 0.7, 0.9, 0.95])
 def test_detect_faces_finds_the_29_of_solvay_and_no_other(threshold, detector, solvay, reference):
-    assert solvay.shape[1] == 4
     options = {} if threshold is None else {"threshold": threshold}
     faces = detect_faces(solvay, detector, **options)
     assert len(faces) == 29
@@ -117,7 +95,7 @@ def test_detect_faces_finds_the_29_of_solvay_and_no_other(threshold, detector, s
 
 @pytest.mark.parametrize("threshold", [0.3, 0.8, 0.95])
 def test_detect_faces_finds_the_29_of_solvay_enlarged(threshold, detector, solvay):
-    images = enlarge(solvay[:, :3], scale_factor=1.5)
+    images = enlarge(solvay, scale_factor=1.5)
     assert len(detect_faces(images, detector, threshold=threshold)) == 29
 
 
@@ -152,8 +130,6 @@ def test_detect_faces_of_a_tight_portrait_finds_one(detector, astronaut):
 @pytest.mark.parametrize("name", ["coffee", "rocket", "chelsea", "gravel", "text", "checkerboard"])
 def test_detect_faces_finds_none_where_none_is(name, detector):
     array = getattr(skimage.data, name)()
-    if array.ndim == 2:
-        array = np.stack([array] * 3, -1)
     faces = detect_faces(to_tensor(array), detector)
     assert len(faces) == 0
     assert faces.landmarks.shape == (0, 5, 2)
@@ -182,7 +158,7 @@ def test_detect_faces_of_no_images_is_empty(detector):
 def test_detect_faces_at_full_resolution_agrees_with_facexlib(
     size, threshold, detector, astronaut, solvay, reference
 ):
-    images = solvay[:, :3] if size is None else enlarge(astronaut, size=size)
+    images = solvay if size is None else enlarge(astronaut, size=size)
     images = (images * 255).round() / 255
     faces = detect_faces(images, detector, detection_size=0, threshold=threshold)
     boxes, scores, landmarks = detect_by_reference(reference, images, threshold)

@@ -16,6 +16,7 @@ from gpen_core.faces.faces import Faces
 from gpen_core.faces.search import _copy_to_image, _join_scales, search_faces
 from gpen_core.faces.settings import Rotations, Scales, SearchSettings
 from gpen_core.monitor import SILENT, Monitor
+from support.photos import to_tensor
 
 PLAIN = SearchSettings(scales=Scales.STANDARD, rotations=Rotations.OFF)
 EVERYTHING = {"scales": "all", "rotations": "always"}
@@ -27,11 +28,6 @@ def search(images, detector, *, max_batch=8, monitor=SILENT, **changes):
     """Search plainly but for what is changed."""
     settings = replace(PLAIN, **changes)
     return search_faces(images, detector, settings, max_batch=max_batch, monitor=monitor)
-
-
-def to_tensor(array):
-    array = np.stack([array] * 3, -1) if array.ndim == 2 else array[..., :3]
-    return torch.from_numpy(np.ascontiguousarray(array)).movedim(-1, 0)[None].float() / 255
 
 
 def resize(images, **kwargs):
@@ -69,26 +65,8 @@ def assert_identical(found: Faces, expected: Faces):
 
 
 @pytest.fixture(scope="module")
-def astronaut():
-    return to_tensor(skimage.data.astronaut())
-
-
-@pytest.fixture(scope="module")
 def upright(detector, astronaut):
     return detect_faces(astronaut, detector)
-
-
-@pytest.fixture(scope="module")
-def solvay(test_data):
-    image = Image.open(test_data / "images" / "Solvay_conference_1927.png")
-    return to_tensor(np.array(image))
-
-
-@pytest.fixture(scope="module")
-def sitters(detector, solvay):
-    faces = detect_faces(solvay, detector)
-    assert len(faces) == 29
-    return faces
 
 
 # Tilted faces

@@ -45,9 +45,7 @@ def test_jitter_that_all_points_share_falls_too():
     assert torch.tensor([gain(STRONG, seed, common=True) for seed in range(8)]).mean() > 5
 
 
-def test_the_aligned_picture_of_a_still_face_stands_still():
-    skimage = pytest.importorskip("skimage.data")
-    photo = torch.from_numpy(skimage.astronaut()).permute(2, 0, 1) / 255
+def test_the_aligned_picture_of_a_still_face_stands_still(astronaut):
     # Where RetinaFace finds them in this photo.
     truth = clip(torch.zeros(48, 2))
     eyes_nose_mouth = [[202.7, 101.0], [248.4, 102.3], [225.6, 130.2], [202.5, 140.0], [247, 141.1]]
@@ -57,7 +55,7 @@ def test_the_aligned_picture_of_a_still_face_stands_still():
 
     def flicker(faces):
         matrices = align_faces(faces.landmarks, Template.FFHQ, 256)
-        crops = torch.stack([crop_image(photo, matrix, 256, "cpu") for matrix in matrices])
+        crops = torch.stack([crop_image(astronaut[0], matrix, 256, "cpu") for matrix in matrices])
         return float(crops[..., 64:224, 64:192].std(0).mean())  # from brows to chin
 
     assert flicker(faces) > 4 * flicker(smooth(faces))

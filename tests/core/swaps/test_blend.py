@@ -1,7 +1,6 @@
 """Blending a swap, on pictures whose parts are known: a face of noise put onto a smooth picture."""
 
 import pytest
-import skimage.data
 import torch
 import torch.nn.functional as F
 from torchvision.transforms.functional import gaussian_blur as blur
@@ -119,8 +118,10 @@ def test_restore_scales_the_change(originals, swapped, faces, random_network):
     torch.testing.assert_close(half_change[inside], change[inside] / 2, rtol=0, atol=2e-6)
 
 
-def test_color_brings_the_face_into_the_light_of_the_original(faces, identity, face_mask):
-    photo = torch.from_numpy(skimage.data.astronaut()[10:170, 150:310]).movedim(2, 0)[None] / 255
+def test_color_brings_the_face_into_the_light_of_the_original(
+    faces, identity, face_mask, astronaut
+):
+    photo = astronaut[..., 10:170, 150:310]
     face = photo[0].roll(3, 2)
     cast = face * torch.tensor([1.0, 0.8, 0.65]).view(3, 1, 1)
     swap = torch.lerp(photo[0], cast, face_mask)

@@ -11,34 +11,25 @@ from PIL import Image
 import gpen_core
 from gpen_core.swaps.changes import find_changes
 from support.geometric_swap import swap_face
+from support.photos import to_tensor
 
 SWAPPED = [0, 7, 12]
 SOURCES = [3, 20]
 
 
 @pytest.fixture(scope="module")
-def solvay(test_data):
-    return np.array(Image.open(test_data / "images" / "Solvay_conference_1927.png").convert("RGB"))
-
-
-@pytest.fixture(scope="module")
-def faces(detector, solvay):
-    found = gpen_core.detect_faces(to_tensor(solvay)[None], detector)
-    assert len(found) == 29
-    return found
+def photo(solvay):
+    """(H, W, 3) uint8."""
+    return np.ascontiguousarray((solvay[0] * 255).round().byte().movedim(0, -1).numpy())
 
 
 @pytest.fixture(scope="module", params=SOURCES)
-def swapped(request, solvay, faces):
-    landmarks = faces.landmarks.numpy() - 0.5
-    picture = solvay
+def swapped(request, photo, sitters):
+    landmarks = sitters.landmarks.numpy() - 0.5
+    picture = photo
     for i in SWAPPED:
-        picture = swap_face(picture, landmarks[i], solvay, landmarks[request.param])
+        picture = swap_face(picture, landmarks[i], photo, landmarks[request.param])
     return np.clip(picture, 0, 255).astype(np.uint8)  # truncated, as ReActor does
-
-
-def to_tensor(picture):
-    return torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, 0).float() / 255
 
 
 def jpeg(picture, quality):
@@ -70,13 +61,11 @@ DEGRADATIONS = {
 
 
 @pytest.mark.parametrize("degradation", DEGRADATIONS)
-def test_exactly_the_swapped_faces_are_found(solvay, swapped, faces, degradation):
+def test_exactly_the_swapped_faces_are_found(photo, swapped, sitters, degradation):
     after = to_tensor(DEGRADATIONS[degradation](swapped))
-    factor = after.shape[-1] / solvay.shape[1]
-    before = F.interpolate(
-        to_tensor(solvay)[None], after.shape[1:], mode="bicubic", antialias=True
-    )[0].clamp(0, 1)
-    changes = find_changes(before, after, scaled(faces, factor))
+    factor = after.shape[-1] / photo.shape[1]
+    before = F.interpolate(to_tensor(photo), after.shape[2:], mode="bicubic", antialias=True)
+    changes = find_changes(before[0].clamp(0, 1), after[0], scaled(sitters, factor))
     assert changes.is_swapped.nonzero().flatten().tolist() == SWAPPED
     others = torch.ones(29, dtype=torch.bool)
     others[SWAPPED] = False
@@ -89,23 +78,23 @@ def scaled(faces, factor):
     )
 
 
-def test_a_swap_of_nobody_changes_nobody(solvay, faces):
-    image = to_tensor(solvay)
-    changes = find_changes(image, image, faces)
+def test_a_swap_of_nobody_changes_nobody(solvay, sitters):
+    image = solvay[0]
+    changes = find_changes(image, image, sitters)
     assert not changes.is_swapped.any()
     assert not changes.maps.any()
-    truncated = find_changes(image, (image - 1 / 255).clamp(0, 1), faces)
+    truncated = find_changes(image, (image - 1 / 255).clamp(0, 1), sitters)
     assert not truncated.is_swapped.any()
 
 
-def test_a_swapped_face_among_those_not_asked_for_is_not_noise(solvay, swapped, faces):
-    first = faces.select(SWAPPED[:1])
-    assert find_changes(to_tensor(solvay), to_tensor(swapped), first).is_swapped.all()
+def test_a_swapped_face_among_those_not_asked_for_is_not_noise(solvay, swapped, sitters):
+    first = sitters.select(SWAPPED[:1])
+    assert find_changes(solvay[0], to_tensor(swapped)[0], first).is_swapped.all()
 
 
-def test_the_map_covers_what_was_swapped_and_little_else(solvay, swapped, faces):
-    chosen = faces.select(SWAPPED)
-    before, after = to_tensor(solvay), to_tensor(swapped)
+def test_the_map_covers_what_was_swapped_and_little_else(solvay, swapped, sitters):
+    chosen = sitters.select(SWAPPED)
+    before, after = solvay[0], to_tensor(swapped)[0]
     maps = find_changes(before, after, chosen).maps
     difference = (after - before).abs().amax(dim=0)
     plan_size = maps.shape[-1]
@@ -122,18 +111,18 @@ def test_no_faces_have_no_changes():
     assert len(changes.is_swapped) == len(changes.strength) == len(changes.maps) == 0
 
 
-def test_a_face_that_fills_the_picture_is_judged_without_a_background(solvay, faces):
-    x0, y0, x1, y1 = faces.boxes[7].round().int().tolist()
-    close_up = np.ascontiguousarray(resize(solvay[y0:y1, x0:x1], 8))
+def test_a_face_that_fills_the_picture_is_judged_without_a_background(photo, sitters):
+    x0, y0, x1, y1 = sitters.boxes[7].round().int().tolist()
+    close_up = np.ascontiguousarray(resize(photo[y0:y1, x0:x1], 8))
     origin = torch.tensor([x0, y0], dtype=torch.float32)
     face = gpen_core.Faces(
         torch.zeros(1, dtype=torch.int64),
-        (faces.boxes[7:8] - origin.repeat(2)) * 8,
-        (faces.landmarks[7:8] - origin) * 8,
+        (sitters.boxes[7:8] - origin.repeat(2)) * 8,
+        (sitters.landmarks[7:8] - origin) * 8,
         torch.ones(1),
     )
     landmarks = face.landmarks[0].numpy() - 0.5
-    other = swap_face(close_up, landmarks, solvay, faces.landmarks[20].numpy() - 0.5)
-    before = to_tensor(close_up)
-    assert find_changes(before, to_tensor(other.astype(np.uint8)), face).is_swapped.all()
-    assert not find_changes(before, to_tensor(jpeg(close_up, 30)), face).is_swapped.any()
+    other = swap_face(close_up, landmarks, photo, sitters.landmarks[20].numpy() - 0.5)
+    before = to_tensor(close_up)[0]
+    assert find_changes(before, to_tensor(other.astype(np.uint8))[0], face).is_swapped.all()
+    assert not find_changes(before, to_tensor(jpeg(close_up, 30))[0], face).is_swapped.any()
