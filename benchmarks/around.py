@@ -1,4 +1,4 @@
-"""What everything but the network costs: loading, the way around the network, a whole clip.
+"""What everything but the network costs: loading, pre- and post-processing, a whole clip.
 
     python benchmarks/around.py [--only loading around clip] [--rounds 5]
 

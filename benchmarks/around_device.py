@@ -1,4 +1,4 @@
-"""The way around the network on a device, for ``gpu.py``: cropping, colour, mask and pasting."""
+"""Pre- and post-processing on a device, for ``gpu.py``: cropping, colour, mask and pasting."""
 
 from __future__ import annotations
 

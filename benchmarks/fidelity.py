@@ -1,11 +1,11 @@
-"""How faithful the way around the network is, beside facexlib's helper in the same run.
+"""How faithful the pre- and post-processing is, beside facexlib's helper in the same run.
 
     python benchmarks/fidelity.py [--sizes 256 512 1024 2048]
     python benchmarks/fidelity.py --frames 2000    # memory over that many frames of 720p, alone
 
 Pictures: scikit-image's astronaut, and with GPEN_TEST_DATA the Solvay conference of 1927, as it is
 and enlarged four times. The network is an identity checkpoint, so what differs from the input is
-what the way around the network does to it.
+what cropping, colour, mask and pasting do to it.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def main() -> int:
             "",
             *goals(rows),
             "",
-            f"The way around the network at {AROUND_SIZE}: `restore_faces` on an image on the "
+            f"Pre- and post-processing at {AROUND_SIZE}: `restore_faces` on an image on the "
             "device, with a copy in the network's place. Of the first two 1 ms at most is wanted.",
             "",
             *measure_around(device),

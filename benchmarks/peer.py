@@ -1,4 +1,4 @@
-"""facexlib's FaceRestoreHelper, the way around the network that most peers share."""
+"""facexlib's FaceRestoreHelper, the pre- and post-processing that most peers share."""
 
 from __future__ import annotations
 

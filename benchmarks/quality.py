@@ -89,7 +89,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--photos", type=Path, help="folder of portraits, one face each")
     parser.add_argument("--held-out", type=int, help="use only those that training holds out: 40")
-    parser.add_argument("--limit", type=int, help="use the first so many")
+    parser.add_argument("--limit", type=int, help="use only the first N")
     parser.add_argument("--photo-size", type=int, default=512, help="short side of whole photos")
     parser.add_argument("--clips", type=int, default=2, help="how many photos clips are made of")
     parser.add_argument("--seed", type=int, default=0, help="of all damage")

@@ -76,7 +76,7 @@ class CheckpointMismatchError(CheckpointError):
 
 
 class DownloadError(GpenError, OSError):
-    """A published file could not be had. The message says where to get it and where to put it."""
+    """A published file could not be downloaded. The message says where to get and put it."""
 
 
 class UnreachableError(DownloadError, ConnectionError):

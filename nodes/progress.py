@@ -1,4 +1,4 @@
-"""The progress bar of a node, with the face in work, and its cancel button."""
+"""The progress bar of a node, with the current face, and its cancel button."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def node_monitor(total: int) -> Monitor:
 
 
 def face_monitor(total: int) -> Monitor:
-    """The same, with a picture of the face in work if previews are on in ComfyUI."""
+    """The same, with a picture of the current face if previews are on in ComfyUI."""
     if args.preview_method == LatentPreviewMethod.NoPreviews:
         return node_monitor(total)
     preview = _FacePreview(total)

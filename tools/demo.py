@@ -95,7 +95,7 @@ def run_demo(
 
     Raises:
         DemoError: The photo cannot be read.
-        GpenError: The model cannot be had.
+        GpenError: The model is not available.
     """
     original = _read_photo(photo)
     if model is not None:

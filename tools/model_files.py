@@ -41,7 +41,7 @@ def ensure_checkpoint(name: str) -> None:
 
     Raises:
         CheckpointNotFoundError: It is in none, and there is no address to get it from.
-        DownloadError: It could not be had.
+        DownloadError: It could not be downloaded.
     """
     places = [folder / subfolder for folder in models_folders() for subfolder in CHECKPOINT_FOLDERS]
     if name == BUNDLED_NAME or any((place / name).is_file() for place in places):

@@ -16,15 +16,15 @@ from .run import Plan, train
 from .trainer import Recipe
 
 DESCRIPTION = """\
-Train a small GPEN network on a folder of photos, or go on training a GPEN checkpoint (--start).
-The same command goes on from where an earlier one was stopped, with Ctrl-C or otherwise.
+Train a small GPEN network on a folder of photos, or continue training a GPEN checkpoint (--start).
+The same command continues where an earlier one was stopped, with Ctrl-C or otherwise.
 """
 EPILOG = """\
-Some hundred sharp photos will do. A picture takes about 0.3 CPU seconds on a recent server core.
-The network lies in the folder of the run when it ends, or when it is stopped.
+A few hundred sharp photos are enough. A picture takes about 0.3 CPU seconds on a recent server
+core. The network is in the folder of the run when it ends, or when it is stopped.
 """
 RECIPE_HELP = {
-    "pictures": "faces seen in all, each time in another view with other damage",
+    "pictures": "number of faces seen, each time in another view with other damage",
     "batch": "faces in a step",
     "kernel_rate": "how far a step moves the 3x3 kernels",
     "learning_rate": "of all other weights",
@@ -34,7 +34,7 @@ RECIPE_HELP = {
     "texture": "weight of the discriminator; 0 is without",
     "critic_rate": "learning rate of the discriminator",
     "average_over": "half-life, in pictures, of the average of the weights",
-    "seed": "of everything that is drawn",
+    "seed": "of everything random",
 }
 """A line for each field of ``Recipe``."""
 _DEFAULTS = Recipe(pictures=100_000)
@@ -42,12 +42,12 @@ _DEFAULTS = Recipe(pictures=100_000)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add every argument of the command."""
-    parser.add_argument("photos", type=Path, help="folder of photos with a face each")
+    parser.add_argument("photos", type=Path, help="folder of photos with one face each")
     parser.add_argument(
         "--output", type=Path, default=Path("run"), metavar="DIR", help="folder of the run: run"
     )
     parser.add_argument("--name", default="GPEN-small-256", help="of the network and its file")
-    parser.add_argument("--start", type=Path, metavar="FILE", help="GPEN checkpoint to go on from")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="GPEN checkpoint to start from")
     parser.add_argument("--narrow", type=float, default=0.25, help="width of a new network: 0.25")
     parser.add_argument("--held-out", type=int, default=40, help="photos not trained on: 40")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")

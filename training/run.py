@@ -1,4 +1,4 @@
-"""A run of training in a folder: it goes on from its state, logs, draws sheets and exports."""
+"""A run of training in a folder: it continues from its state, logs, draws sheets and exports."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Plan:
 def train(plan: Plan, recipe: Recipe, say: Callable[[str], None] = print) -> Path:
     """Train until the recipe's pictures are seen, or until interrupted, and export.
 
-    A run whose folder holds a state goes on from it.
+    A run whose folder holds a state continues from it.
 
     Returns:
         The exported network, .safetensors in float16.
@@ -138,7 +138,7 @@ def _resume(trainer: Trainer, state: Path) -> None:
     except (KeyError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise TrainingError(
             f"{state}: expected the state of a run of the same network, got {error}. "
-            "Name another --output, or delete the file to begin anew."
+            "Name another --output, or delete the file to start over."
         ) from error
 
 
@@ -222,7 +222,7 @@ class _Log:
         self._figures = figures
 
     def write(self, pictures: int, seconds: float, pace: float) -> str:
-        """Write a line and start anew; the line in words."""
+        """Write a line and start over; the line in words."""
         means = {name: total / self._steps for name, total in self._sums.items()}
         numbers = {"cpu_seconds": seconds, "pace": pace, **means, **self._figures}
         texts = {name: f"{number:.5g}" for name, number in numbers.items()}
@@ -236,7 +236,7 @@ class _Log:
 
 @contextmanager
 def _stopping() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM came: the step in work is finished and nothing is lost."""
+    """Whether Ctrl-C or SIGTERM came: the current step is finished and nothing is lost."""
     came = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

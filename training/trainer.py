@@ -1,4 +1,4 @@
-"""The training loop: what one step does, and the state that a run goes on from."""
+"""The training loop: what one step does, and the state that a run continues from."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def canvas_scale(
         if not len(faces):
             return 1.0
         image_to_crop = align_faces(faces.landmarks, Template(template), crop_size)
-        # Crop pixels an image pixel; the largest face is the one that needs the least.
+        # Crop pixels an image pixel; the largest face needs the least.
         scale = float(scale_of(image_to_crop).min())
     height, width = image_size
     limit = math.sqrt(settings.max_megapixels * 1e6 / max(height * width, 1))

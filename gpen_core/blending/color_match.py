@@ -66,7 +66,7 @@ class ColorMap:
     gains: Tensor
     """(3, 3) float64 on the CPU, between cube roots of the cone responses."""
     offsets: Tensor
-    """(3,) likewise."""
+    """(3,), as the factors."""
 
     def apply(self, colors: Tensor, out: Tensor) -> None:
         """Map (3, H, W) floating RGB, sRGB-encoded, clamped to [0, 1].
@@ -160,7 +160,7 @@ def fit_color_maps(
 
 
 def sample_stride(size: int) -> int:
-    """Of crops of this size every so many pixels are looked at, along each axis."""
+    """Every how many pixels a crop of this size is sampled, along each axis."""
     return max(1, size // _SAMPLES)
 
 

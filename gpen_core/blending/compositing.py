@@ -1,8 +1,8 @@
 """Put restored crops back into their images.
 
 What is added to an image is what the network changed: the restored crop less the crop as it was,
-resampled to the image's pixels. So what the network leaves alone stays as it was, to the bit, and
-a resampled copy never stands in for the original. Colour and coarse structure are brought closer
+resampled to the image's pixels. So what the network leaves alone is unchanged, bit for bit, and a
+resampled copy never stands in for the original. Colour and coarse structure are brought closer
 to the image in its own pixels too: a crop of a large network has many times as many, and a map of
 single colours or a blur gives all but the same before resampling and after it.
 """

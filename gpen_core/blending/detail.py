@@ -52,7 +52,7 @@ def remove_coarse_(changes: Tensor, wavelength: float, strength: float) -> None:
 
     The low-pass is a Gaussian of sigma = wavelength * sqrt(ln 2 / 2) / pi pixels, whose response
     exp(-2 (pi sigma f)^2) is one half at that wavelength, 0.84 at twice that and 0.06 at half of
-    it. Beyond the border a change goes on as its mirror image.
+    it. Padding reflects a change at the border.
 
     Args:
         changes: (N, C, H, W) float32, any range; pixel values as they are encoded.

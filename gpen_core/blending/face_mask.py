@@ -149,7 +149,8 @@ def region_mask(
         regions: Which to include, such as ``FACE_REGIONS``; more than once is once.
         feather: Width of the ramp across the edge, as a fraction of the crop. 0 leaves the edges
             as the network sees them. facexlib blurs its own masks about as much as 0.14 does.
-        grow: Distance by which the edges are moved outward first, likewise; negative is inward.
+        grow: Distance by which the edges are moved outward first, in the same unit; negative is
+            inward.
 
     Returns:
         (N, h, w) in [0, 1], dtype and device of ``parsed``, over the whole of the crop.

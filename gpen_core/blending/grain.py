@@ -1,8 +1,8 @@
 """Give pasted faces the grain of their picture, in the picture's own pixels.
 
-Noise is told from texture by where it is measured: in the flattest places, and flatness is judged
-in a band of frequencies that the measured one does not touch, so that choosing does not bias the
-level. It is described by the covariance of its channels and by how far it is blurred, seen from
+Noise is distinguished from texture by where it is measured: in the flattest places, and flatness is
+judged in a band of frequencies that the measured one does not touch, so that choosing does not bias
+the level. It is described by the covariance of its channels and by how far it is blurred, seen from
 two bands. Only what the face lacks is added.
 
 References:
@@ -159,7 +159,7 @@ def _usable(pixels: Tensor, weights: Tensor) -> Tensor:
 
 
 def _flattest_places(pixels: Tensor, weights: Tensor) -> Tensor:
-    """(K, 2) rows and columns of the usable pixels with the least slope around them."""
+    """(K, 2) rows and columns of the usable pixels with the smallest slope around them."""
     places = _usable(pixels, weights).nonzero()
     places = places[:: max(1, math.ceil(len(places) / _MAX_PIXELS))]
     kernel = _gaussian(1.0)

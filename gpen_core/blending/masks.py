@@ -36,8 +36,8 @@ def box_mask(points: Tensor, padding: Padding, feather: float) -> Tensor:
         points: (..., 2) floating positions in the crop, x then y, as fractions of its size.
         padding: Distance from the crop's edge at which the mask begins, as a fraction of its size;
             one for all sides, or left, top, right, bottom.
-        feather: Width of the ramp from 0 to 1 inside that, likewise. 0 is a hard edge. More than
-            half the rectangle counts as half of it, so that its middle is 1.
+        feather: Width of the ramp from 0 to 1 inside that, in the same unit. 0 is a hard edge. More
+            than half the rectangle counts as half of it, so that its middle is 1.
 
     Returns:
         (...) values in [0, 1], dtype and device of ``points``; 0 outside the crop.
@@ -120,8 +120,8 @@ def soften(masks: Tensor, radius: float, grow: float = 0.0) -> Tensor:
         masks: (N, h, w) floating in [0, 1]; what rounding left outside is cut off.
         radius: How far the ramp reaches to each side of an edge, half its width, as a fraction of
             the masks' shorter side. 0 leaves edges as they are.
-        grow: Distance by which edges are moved outward first, likewise; negative moves them
-            inward. Rounded to whole pixels, and up to 8% more in some directions.
+        grow: Distance by which edges are moved outward first, in the same unit; negative moves
+            them inward. Rounded to whole pixels, and up to 8% more in some directions.
 
     Returns:
         (N, h, w) in [0, 1], dtype and device of ``masks``.

@@ -16,7 +16,7 @@ class MaskShape(Choice):
 
 
 class FineGrain(Choice):
-    """What becomes of detail too fine for the crop, where a face is larger than the crop."""
+    """How detail too fine for the crop is handled, where a face is larger than the crop."""
 
     KEEP = "keep"
     """The original's stays on top: what the network leaves alone stays as it was."""

@@ -1,6 +1,6 @@
 """Read the tensors of a checkpoint file without running anything that the file contains.
 
-PyTorch files (zip and the older plain pickle) and safetensors, told apart by content, not by name.
+PyTorch files (zip and the older plain pickle) and safetensors, recognised by content, not by name.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _read_plain_pickle(path: Path) -> Any:
     if tarfile.is_tarfile(path):
         raise UnsafeCheckpointError(
             f"{path.name}: expected a state dict, got a tar archive, which PyTorch cannot read "
-            "safely. Nothing in it was run. Choose another file, best a .safetensors one."
+            "safely. Nothing in it was run. Choose another file, preferably .safetensors."
         )
     return _torch_load(path, mmap=False)
 

@@ -56,13 +56,13 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, 
     if missing or unknown:
         raise CheckpointMismatchError(
             f"{path.name}: expected the {len(expected)} tensors of {name}, got {len(missing)} "
-            f"missing and {len(unknown)} superfluous, such as {(missing or unknown)[0]!r}. "
-            "The file is damaged or of a variant that is not known; download it again."
+            f"missing and {len(unknown)} unexpected, such as {(missing or unknown)[0]!r}. "
+            "The file is damaged or of an unknown variant; download it again."
         )
     for key, shape in expected.items():
         if found[key] != shape:
             raise CheckpointMismatchError(
                 f"{path.name}: expected tensor {key!r} of shape {shape}, got {found[key]}. "
-                "The file is damaged or of a variant that is not known; download it again."
+                "The file is damaged or of an unknown variant; download it again."
             )
     network.load_state_dict(tensors)

@@ -1,4 +1,4 @@
-"""``compare BEFORE AFTER``: say how alike two pictures are."""
+"""``compare BEFORE AFTER``: measure how alike two pictures are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("before", type=Path, help="picture; resized if AFTER has another size")
     parser.add_argument("after", type=Path, help="picture")
     parser.add_argument(
-        "--faces", action="store_true", help="measure inside the boxes of the faces of BEFORE too"
+        "--faces", action="store_true", help="also measure inside the boxes of the faces of BEFORE"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

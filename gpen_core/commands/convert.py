@@ -12,7 +12,7 @@ from .. import convert_checkpoint
 def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers."""
     parser = commands.add_parser("convert")
-    parser.add_argument("input", type=Path)
+    parser.add_argument("input", type=Path, help="checkpoint of any format")
     parser.add_argument("output", type=Path, help="must end in .safetensors")
     parser.set_defaults(run=run)
 

@@ -31,12 +31,12 @@ _SETTINGS = textwrap.fill(
 EPILOG = f"""\
 Pictures (PNG, JPEG, WebP, TIFF, BMP) are written in their own format with 8 or 16 bits, alpha and
 metadata; a JPEG is therefore compressed once more, and grey pictures stay grey. A folder is
-mirrored in the output. What happens to a picture depends on the seed and its name alone.
+mirrored in the output. The damage to a picture depends on the seed and its name alone.
 
 settings:
 {_SETTINGS}
-Each takes a number, a range as in 30-60 that is drawn from evenly, or kinds with weights as in
-"gaussian 0.7, sinc 0.3". Pixels are those of a picture with a short side of 512.
+Each takes a number, a range such as 30-60 from which values are drawn evenly, or kinds with
+weights such as "gaussian 0.7, sinc 0.3". Pixels are those of a picture with a short side of 512.
 
 exit status:
   0    everything was damaged, or was there already with --resume
@@ -67,26 +67,26 @@ def add_to(commands: Any) -> None:
         action="append",
         default=[],
         metavar="SETTING=VALUE",
-        help="instead of the preset's, as in jpeg.quality=30-60; may be given several times",
+        help="replaces one of the preset's, such as jpeg.quality=30-60; may be repeated",
     )
     group.add_argument(
         "--strength",
         type=share,
         default=1.0,
         metavar="X",
-        help="how much of it; 0: the pictures as they were (default: %(default)s)",
+        help="how strong the damage is; 0: none (default: %(default)s)",
     )
     group.add_argument(
         "--seed",
         type=whole(0),
         default=0,
         metavar="N",
-        help="decides what is left to chance (default: %(default)s)",
+        help="decides everything random (default: %(default)s)",
     )
     group.add_argument(
         "--same-for-all",
         action="store_true",
-        help="for the frames of a clip: damage all alike, with noise and dust of their own",
+        help="for the frames of a clip: damage all alike, each with its own noise and dust",
     )
     parser.set_defaults(run=run)
 
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
         partial(_degrade, settings=settings, options=options),
         done="degraded",
         about={"preset": options.preset, "seed": options.seed, "strength": options.strength},
-        describe=lambda report: "; ".join(report["steps"]) or "as it was",
+        describe=lambda report: "; ".join(report["steps"]) or "unchanged",
         on_no_memory="Use a smaller picture",
     )
 

@@ -1,4 +1,4 @@
-"""``download NAME``: fetch a published model file, or list what there is."""
+"""``download NAME``: fetch a published model file, or list them."""
 
 from __future__ import annotations
 

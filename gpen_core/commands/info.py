@@ -1,4 +1,4 @@
-"""``info [FILE]``: say what a checkpoint is."""
+"""``info [FILE]``: describe a checkpoint."""
 
 from __future__ import annotations
 

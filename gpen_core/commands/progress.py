@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Progress:
-    """A bar over all files, and one over the frames of the video in work."""
+    """A bar over all files, and one over the frames of the current video."""
 
     def __init__(self, n_files: int, is_quiet: bool) -> None:
         self._bars: list[Any] = []
@@ -43,7 +43,7 @@ class Progress:
             print(line, file=stream, flush=True)
 
     def frames(self, what: str, done: int, total: int) -> None:
-        """Frames of the video in work that are found or restored."""
+        """Frames of the current video that are searched or restored."""
         if not self._bars:
             return
         if len(self._bars) == 1:

@@ -36,23 +36,23 @@ _DETECTOR_FOLDERS = ("", "facedetection")
 
 BLEND_HELP = {
     "template": "how tightly faces are cropped",
-    "blend": "share of the restored face; 0: the picture as it was",
-    "shape": "outline of what is pasted",
+    "blend": "share of the restored face; 0: the original picture",
+    "shape": "outline of the pasted area",
     "padding": "strip along the edge of the crop that is not pasted, as a fraction of the crop",
-    "feather": "width of the soft edge inside that, likewise",
-    "fine_grain": "what becomes of detail too fine for the crop, on faces larger than it",
-    "color": "how far the colours of the input face are taken over, 0 to 1",
+    "feather": "width of the soft edge inside that, as a fraction of the crop",
+    "fine_grain": "how detail too fine for the crop is handled, on faces larger than it",
+    "color": "how far colours and light are matched to the input face, 0 to 1",
     "detail": "how far shapes come from the input and only fine detail from the restoration",
     "detail_size": "structures up to this width, as a fraction of the crop, are fine detail",
-    "grain": "how much of the noise around the face is put back onto it, 0 to 1",
+    "grain": "how much of the noise around the face is added back to it, 0 to 1",
 }
 """A line for each field of ``BlendSettings``."""
 
 EPILOG = f"""\
 Pictures (PNG, JPEG, WebP, TIFF, BMP) are written in their own format with 8 or 16 bits, alpha and
 metadata; videos with their frames, times, sound and subtitles. A folder is mirrored in the output.
-A file appears under its name once it is complete: what is interrupted leaves none behind, and
---resume goes on with the files that are missing. A video is restored as a whole or not at all.
+A file appears under its name once it is complete: an interrupted one leaves nothing behind, and
+--resume continues with the files that are missing. A video is restored as a whole or not at all.
 
 exit status:
   0    everything was restored, or was there already with --resume
@@ -88,7 +88,7 @@ def _add_models(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="DIR",
         default=os.environ.get(MODELS_VARIABLE),
-        help=f"models folder, laid out as ComfyUI's (default: ${MODELS_VARIABLE})",
+        help=f"models folder, laid out like ComfyUI's (default: ${MODELS_VARIABLE})",
     )
     group.add_argument(
         "--detector",
@@ -118,7 +118,10 @@ def _add_models(group: argparse._ArgumentGroup) -> None:
 def _add_search(group: argparse._ArgumentGroup) -> None:
     defaults = SearchSettings()
     group.add_argument(
-        "--faces", default="", metavar="LIST", help="numbers in each picture, as in 0,2-3"
+        "--faces",
+        default="",
+        metavar="LIST",
+        help="numbers of the faces to restore in each picture, such as 0,2-3 (default: all)",
     )
     _add_choice(group, "--order", FaceOrder.LARGE_SMALL, "how --faces counts")
     group.add_argument(
@@ -133,16 +136,16 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
         type=share,
         default=defaults.threshold,
         metavar="X",
-        help="the least score of a face, 0 to 1 (default: %(default)s)",
+        help="minimum score of a face, 0 to 1 (default: %(default)s)",
     )
-    _add_choice(group, "--scales", defaults.scales, "copies of other sizes to search")
-    _add_choice(group, "--rotations", defaults.rotations, "what is done for tilted faces")
+    _add_choice(group, "--scales", defaults.scales, "further copies to search")
+    _add_choice(group, "--rotations", defaults.rotations, "how tilted faces are found")
     group.add_argument(
         "--min-face-size",
         type=whole(0),
         default=defaults.min_face_size,
         metavar="PX",
-        help="faces with a smaller long side are left out",
+        help="minimum long side of a face; smaller ones are left out",
     )
 
 
@@ -181,7 +184,7 @@ def _add_canvas(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=defaults.max_megapixels,
         metavar="X",
-        help="nothing is enlarged beyond (default: %(default)s)",
+        help="nothing is enlarged beyond this (default: %(default)s)",
     )
 
 
@@ -191,7 +194,7 @@ def _add_video(group: argparse._ArgumentGroup) -> None:
         type=share,
         default=0.5,
         metavar="X",
-        help="how steady faces are held from frame to frame, 0 to 1 (default: %(default)s)",
+        help="how steadily faces are held from frame to frame, 0 to 1 (default: %(default)s)",
     )
     _add_choice(group, "--codec", VideoCodec.AUTO, "encoder")
     group.add_argument(
@@ -268,7 +271,7 @@ def find_models(options: argparse.Namespace) -> list[Path]:
     found = _first_file(options.model, folder, _MODEL_FOLDERS)
     if found is None:
         raise CheckpointNotFoundError(
-            f"model: expected a checkpoint file, got {options.model}, which is not there. Give "
+            f"model: expected a checkpoint file, got {options.model}, which does not exist. Give "
             "its path, or its name in the folder that --models names."
         )
     return [found]

@@ -70,7 +70,7 @@ def compare_images(
 
     Args:
         before: (B, C, H, W) floating, C = 3 or 4, RGB or RGBA, in [0, 1].
-        after: Likewise, of the same size and count.
+        after: The same, of the same size and count.
         region: (B or 1, H, W) floating in [0, 1]: how far each pixel counts.
         detector: Finds the faces whose landmarks are compared.
         device: Where to compute; that of the images if None. A strip at a time is there.

@@ -63,7 +63,7 @@ class BlurSettings(Stage):
     beta: Annotated[Range, Limits(0.1, 8)] = (0.5, 4.0)
     """Shape of generalized Gaussians: below or above 1 equally often."""
     plateau_beta: Annotated[Range, Limits(0.1, 8)] = (1.0, 2.0)
-    """Shape of plateaus, likewise."""
+    """Shape of plateaus."""
     cutoff: Annotated[Range, Limits(0.1, math.pi)] = (math.pi / 5, math.pi)
     """Of sinc kernels, in radians a pixel; not below pi / 3 for kernels under 13 pixels."""
 

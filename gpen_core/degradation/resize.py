@@ -128,7 +128,7 @@ class Tilt:
 
 
 def _turn(pixels: Tensor, degrees: float) -> Tensor:
-    """Turned around its middle; beyond its border the picture goes on as the border pixel."""
+    """Turned around its middle; padding replicates the border."""
     height, width = pixels.shape[1:]
     x = torch.arange(width, device=pixels.device) - (width - 1) / 2
     y = torch.arange(height, device=pixels.device)[:, None] - (height - 1) / 2

@@ -74,7 +74,7 @@ class Stage:
 class Draws:
     """Draws the parameters of one picture.
 
-    What is drawn does not depend on the strength, only what becomes of it does.
+    What is drawn does not depend on the strength, only how it is applied does.
     """
 
     random: np.random.Generator

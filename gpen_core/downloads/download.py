@@ -37,7 +37,7 @@ MAX_BYTES = 4 * 2**30
 RESERVE_BYTES = 64 * 2**20
 """What a download leaves free on the disk."""
 RETRY_DELAYS_S = (1.0, 4.0, 15.0)
-"""Waits before a failed transfer is taken up again; progress of ``WORTH_BYTES`` starts anew."""
+"""Waits before a failed transfer is resumed; progress of ``WORTH_BYTES`` starts them over."""
 WORTH_BYTES = 2**20
 
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -157,7 +157,7 @@ class _Transfer:
     def error(self, what: str, kind: type[DownloadError] = DownloadError) -> DownloadError:
         """An error that says what the user can do without this module."""
         return kind(
-            f"{self.model.filename}: {what} It can be had with a browser from {self.model.url}; "
+            f"{self.model.filename}: {what} Download it with a browser from {self.model.url} and "
             f"put it into {self.target.parent}."
         )
 
@@ -240,7 +240,7 @@ class _Transfer:
                 raise _TransientError("the file has changed on the server")
         elif offset and answer.status == _RANGE_NOT_SATISFIABLE:
             self._discard()
-            raise _TransientError("the file is shorter than what has come of it")
+            raise _TransientError("the file is shorter than what has already arrived")
         elif answer.status == 200:
             offset, total = 0, _content_length(answer)
         else:

@@ -84,10 +84,10 @@ def detect_faces(
         images: (B, C, H, W) floating point RGB or RGBA in [0, 1]; alpha is ignored. On any device:
             only the scaled copy is moved to the detector's.
         detector: From ``load_detector``.
-        detection_size: The copy that is searched has a short side of at most so many pixels, and
+        detection_size: The copy that is searched has a short side of at most this many pixels, and
             a long side of at most 8 times that. Larger finds smaller faces and takes longer;
             smaller is surer of faces that fill the image. 0: full resolution.
-        threshold: The least score of a face, in [0, 1]. Lower finds more, some of them false.
+        threshold: The minimum score of a face, in [0, 1]. Lower finds more, some of them false.
         max_batch: Images in one call of the network; large ones go in smaller numbers.
         monitor: Told of progress in images.
 

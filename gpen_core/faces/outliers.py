@@ -21,7 +21,7 @@ def replace_outliers(points: Tensor, order: TrackOrder, noise: Tensor) -> Tensor
 
     The line is Theil's and Sen's (medians of slopes and intercepts), which one more mistake among
     the six neighbours moves little. Where the neighbours themselves scatter about their line, or
-    the point goes on as the two before or the two after it go, the face moves, and nothing is
+    the point continues the two before or the two after it, the face moves, and nothing is
     changed.
 
     Args:

@@ -79,7 +79,7 @@ def make_anchors(height: int, width: int, device: torch.device | str = "cpu") ->
 
     Args:
         height: Of the image in pixels.
-        width: Likewise.
+        width: Of the image in pixels.
         device: Where to make them.
 
     Returns:

@@ -42,7 +42,7 @@ _PART_SHARE = 0.5  # of a part's area inside the whole face
 _RETRY_THRESHOLD = 0.9
 _SAME_OVERLAP = 0.4
 _SAME_DISTANCE = 0.5  # of centres, in long sides of the smaller face
-_FACES_AT_ONCE = 8  # views of so many are in memory
+_FACES_AT_ONCE = 8  # whose views are in memory together
 
 
 @torch.no_grad()
@@ -162,7 +162,7 @@ class _Search:
         return faces.select(sides >= _MIN_LARGE_SHARE * min(self._images.shape[-2:]))
 
     def turned(self, quarter: int, which: Tensor, report: _Progress) -> Faces:
-        """The faces in copies of some images turned anticlockwise by so many right angles."""
+        """The faces in copies of some images turned anticlockwise by ``quarter`` right angles."""
         size, _ = self._copy_size(1.0)
         faces = self._detect_copies(which, size, quarter, self._retry_threshold, report)
         report.advance(len(self._images) - len(which))

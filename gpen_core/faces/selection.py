@@ -116,9 +116,9 @@ def number_faces(
 
     Args:
         faces: Any number, tracked or not.
-        order: As for ``select_faces``; so are ``min_size`` and ``min_score``.
-        min_size: See there.
-        min_score: See there.
+        order: As for ``select_faces``.
+        min_size: As for ``select_faces``.
+        min_score: As for ``select_faces``.
 
     Returns:
         (N,) int64 on the faces' device: each face's number in its image, -1 if it is dropped.

@@ -87,7 +87,7 @@ def straighten_faces(
             around the faces are moved to the detector's.
         faces: On the CPU; their boxes say where to look, their landmarks nothing.
         detector: From ``load_detector``.
-        threshold: The least score of a face that is upright, in [0, 1].
+        threshold: The minimum score of a face that is upright, in [0, 1].
         max_batch: Views in one call of the network.
         monitor: For interruption; progress is not reported.
 

@@ -72,7 +72,7 @@ def similarity_from_landmarks(source: Tensor, target: Tensor) -> Tensor:
     if source.ndim != 3 or source.shape[2] != 2 or source.shape[1] < 2:
         raise TensorSpecError(
             f"source: expected (N, K, 2) with K >= 2, got {tuple(source.shape)}. "
-            "Give at least two points a face."
+            "Give at least two points per face."
         )
     if target.shape[-2:] != source.shape[1:]:
         raise TensorSpecError(

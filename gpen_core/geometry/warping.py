@@ -128,8 +128,7 @@ def warp(
     """Resample an image under a similarity transform, without aliasing.
 
     Args:
-        source: (C, H, W) float32, any channels and range. Beyond its border it goes on as the
-            border pixel.
+        source: (C, H, W) float32, any channels and range. Padding replicates the border.
         target_to_source: (2, 3) float64 on the CPU, from target to source pixels.
         height: Of the target, in pixels.
         width: Of the target, in pixels.
@@ -268,7 +267,7 @@ def _sample_points(
 
     Returns:
         (n_dealt, n_samples**2, height / n_dealt, width, 2) float32, x then y: the rows dealt out in
-        so many runs.
+        ``n_dealt`` runs.
     """
     matrix = target_to_source.double()
     inside = (torch.arange(n_samples, dtype=torch.float64) + 0.5) / n_samples

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 _PNG_SIGNATURE_LENGTH = 8
 # They describe what the samples mean, and that stays. Of the rest only what its own name declares
-# safe to copy, which is the case bit of its last letter (PNG specification, 5.4).
+# safe to copy, which is the case of its last letter (PNG specification, 5.4).
 _PNG_COLOUR_CHUNKS = {b"cHRM", b"cICP", b"gAMA", b"iCCP", b"sRGB", b"mDCV", b"cLLI"}
 
 _JPEG_START_OF_SCAN = 0xDA
 _JPEG_COMMENT = 0xFE
 _JPEG_APP = range(0xE0, 0xF0)
 # 11 (JUMBF) holds signatures of the old pixels and 14 (Adobe) how the old samples were coded; the
-# multi-picture index of an APP2 points to pictures that are not taken along.
+# multi-picture index of an APP2 points to pictures that are not copied.
 _JPEG_DROPPED = {0xEB, 0xEE}
 _JPEG_DROPPED_HEADERS = (b"MPF\0",)
 

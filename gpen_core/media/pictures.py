@@ -100,7 +100,7 @@ def read_picture(path: str | Path) -> Picture:
             error = ValueError("of no format that is known")
         raise MediaError(
             f"{path.name}: expected a whole picture file, got one that cannot be decoded "
-            f"({error}). Open it in an image editor and save it anew."
+            f"({error}). Open it in an image editor and save it again."
         ) from error
 
 
@@ -172,7 +172,7 @@ def _decode_16_bits(path: Path, source: bytes) -> Samples:
     if samples is None or samples.dtype != np.uint16:
         raise MediaError(
             f"{path.name}: expected samples of 16 bits that can be decoded, got others. "
-            "Save it anew in an image editor, or with 8 bits."
+            "Save it again in an image editor, or with 8 bits."
         )
     if samples.ndim == 2:
         return samples[:, :, None]

@@ -16,7 +16,7 @@ _HORIZONTAL_DIFFERENCES = 2
 _UNASSOCIATED_ALPHA = 2
 _GREY, _RGB = 1, 2
 
-# How the old samples were stored, or where: written anew or without meaning in the new file.
+# How the old samples were stored, or where: rewritten, or without meaning in the new file.
 _STRUCTURE = {
     254, 255,  # subfile type
     256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284,  # size, samples, strips

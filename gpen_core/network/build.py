@@ -32,7 +32,7 @@ def build_model(
 
     Raises:
         NotGpenError: The keys are not those of a GPEN network.
-        CheckpointMismatchError: Tensors are missing, superfluous, misshapen or not finite.
+        CheckpointMismatchError: Tensors are missing, unexpected, misshapen or not finite.
     """
     config = detect_config(state_dict, name)
     for key, tensor in state_dict.items():
@@ -44,7 +44,7 @@ def build_model(
         if key.endswith(".kernel") and not _is_low_pass(tensor):
             raise CheckpointMismatchError(
                 f"{name}: expected the FIR filter [1, 3, 3, 1] in {key!r}, got another. "
-                "The file is damaged or of a variant that is not known."
+                "The file is damaged or of an unknown variant."
             )
     network = GpenGenerator(config, dtype)
     fill_network(network, state_dict)

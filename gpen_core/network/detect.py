@@ -59,7 +59,7 @@ def _read_config(state_dict: Mapping[str, Tensor], name: str) -> GpenConfig:
         raise CheckpointMismatchError(
             f"{name}: expected a network of size {', '.join(map(str, SUPPORTED_SIZES))}, got "
             f"{n_down} downsampling blocks, which make {size}. "
-            "The file is damaged or of a variant that is not known."
+            "The file is damaged or of an unknown variant."
         )
     n_mlp = 0
     while f"generator.style.{n_mlp + 1}.weight" in state_dict:
@@ -100,7 +100,7 @@ def _channel_factors(wide: int, multiplied: Mapping[int, int], name: str) -> tup
         raise CheckpointMismatchError(
             f"{name}: expected channel counts in GPEN's proportions, got {wide} at 4x4 and "
             f"{', '.join(f'{count} at {r}' for r, count in multiplied.items())}. "
-            "The file is damaged or of a variant that is not known."
+            "The file is damaged or of an unknown variant."
         )
     return _plain(narrow), _plain(_simplest_between(low / narrow, high / narrow))
 
@@ -139,7 +139,7 @@ def _check_shapes(state_dict: Mapping[str, Tensor], config: GpenConfig, name: st
         raise CheckpointMismatchError(
             f"{name}: expected only the tensors of a GPEN-{config.size} network, got "
             f"{len(unknown)} more, such as {unknown[0]!r}. "
-            "The file is of a variant that is not known."
+            "The file is of an unknown variant."
         )
 
 

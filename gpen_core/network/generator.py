@@ -22,7 +22,7 @@ class GpenGenerator(nn.Module):
 
     Convolutions run in ``dtype`` (but see ``precision.py``); the style path and the sum of the RGB
     maps always in float32. Move it between devices with ``to(device)``; to change the dtype, build
-    it anew.
+    another.
     """
 
     def __init__(self, config: GpenConfig, dtype: torch.dtype = torch.float32) -> None:
@@ -57,7 +57,7 @@ class GpenGenerator(nn.Module):
             self.to_rgbs.append(ToRgb(in_chs, config.style_dim, level))
 
     def activation_bytes(self) -> int:
-        """About how much memory one face takes on its way through, without the weights.
+        """About how much memory one face takes while it is processed, without the weights.
 
         Eight maps of the full resolution: the last convolution's input, features, result and
         concatenation come to six, its workspace and the RGB maps to the rest. On a CPU, where

@@ -190,7 +190,7 @@ class StyledConv(nn.Module):
     ) -> Tensor | winograd.WinogradFilters:
         """The weight times factors on its channels, (I,) and (O,) float32.
 
-        It is transformed where that is quicker for a map of so many pixels.
+        It is transformed where that is quicker for a map of this size.
         """
         first, second = (scales, demodulation) if self.upsample else (demodulation, scales)
         factors = torch.outer(first, second)[:, :, None, None]

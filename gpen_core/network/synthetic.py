@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import SettingError
 from .config import ACTIVATION_GAIN, GpenConfig, expected_shapes, published_fir_kernel
 
-# Added to the input on its way through the leaky ReLUs. Input beyond [-1, 1] that antialiased
+# Added to the input while it passes the leaky ReLUs. Input beyond [-1, 1] that antialiased
 # resampling may overshoot to stays positive too.
 _OFFSET = 2.0
 

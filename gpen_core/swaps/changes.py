@@ -34,7 +34,7 @@ _MIN_BACKGROUND_CELLS = 64
 _MAX_SAMPLES = 2**18
 _LEAST_TOUCH = 3 / 255
 _TOUCH_BLUR = 0.03  # of the crop
-_TOUCH_GAP = 0.08  # likewise: what is alike by chance inside a changed face counts as changed
+_TOUCH_GAP = 0.08  # of the crop; what is alike by chance inside a changed face counts as changed
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def match_frames(originals: Tensor, swapped: Tensor) -> list[int]:
             f"original: expected the frames that were swapped, got {n_originals} frames for "
             f"{n_swapped} swapped ones, and {_listed(strangers)} of these look like none of them. "
             "ReActor leaves out the frames that its filter flags: connect its ORIGINAL_IMAGE, or "
-            "the very frames it was given."
+            "exactly the frames it was given."
         )
     return assignment
 

@@ -50,7 +50,7 @@ def decompose(tracer: Tracer, value: str, name: str, bias_name: str) -> Modulate
         tracer: Of the graph.
         value: Output of the convolution.
         name: Of the convolution, as published, for error messages.
-        bias_name: What is shifted by, likewise.
+        bias_name: Of the bias that is added, as published.
 
     Raises:
         UnmatchedError: There is none, or it lacks a weight.

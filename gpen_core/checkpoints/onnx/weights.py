@@ -52,7 +52,7 @@ def read_onnx_state_dict(path: Path) -> dict[str, Tensor]:
         if is_gpen or error.is_missing:
             raise CheckpointMismatchError(
                 f"{graph.name}: expected {error.expected} for {error.wanted!r}, got {error.got}. "
-                "The file is damaged or of a variant that is not known; try another export."
+                "The file is damaged or of an unknown variant; try another export."
             ) from error
         raise NotGpenError(
             f"{graph.name}: expected the graph of a GPEN network, got {_describe(graph)} "
@@ -83,9 +83,9 @@ class _Below:
 class _GpenReader:
     """One walk through one graph. Each method reads one part of the network into ``state_dict``.
 
-    A layer is told by the value that goes into its leaky ReLU. Between there and the next layer
-    stands a factor of sqrt(2); what it is more or less than that goes into the next layer's weight,
-    so that the network stays the same function even where a factor was folded into a tensor.
+    A layer is identified by the value that goes into its leaky ReLU. Between there and the next
+    layer is a factor of sqrt(2); any deviation from that goes into the next layer's weight, so that
+    the network stays the same function even where a factor was folded into a tensor.
     """
 
     def __init__(self, graph: OnnxGraph) -> None:

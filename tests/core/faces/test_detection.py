@@ -628,8 +628,8 @@ def test_load_detector_of_another_model_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("fpn.merge1.0.weight"), "1 missing and 0 superfluous.*fpn.merge1.0.wei"),
-        (lambda s: s.update(extra=torch.zeros(1)), "0 missing and 1 superfluous.*'extra'"),
+        (lambda s: s.pop("fpn.merge1.0.weight"), "1 missing and 0 unexpected.*fpn.merge1.0.wei"),
+        (lambda s: s.update(extra=torch.zeros(1)), "0 missing and 1 unexpected.*'extra'"),
         (
             lambda s: s.update({"fpn.merge1.0.weight": torch.zeros(64, 64, 1, 1)}),
             r"shape \(64, 64, 3, 3\), got \(64, 64, 1, 1\)",

@@ -549,8 +549,8 @@ def test_load_parser_takes_what_the_file_holds(name, parsers):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop("ffm.conv1.weight"), "1 missing and 0 superfluous, such as 'ffm.conv1"),
-        (lambda d: d.update(more=torch.zeros(1)), "0 missing and 1 superfluous, such as 'more'"),
+        (lambda d: d.pop("ffm.conv1.weight"), "1 missing and 0 unexpected, such as 'ffm.conv1"),
+        (lambda d: d.update(more=torch.zeros(1)), "0 missing and 1 unexpected, such as 'more'"),
         (
             lambda d: d.update({"conv_out.conv_out.weight": torch.zeros(11, 256, 1, 1)}),
             r"tensor 'conv_out.conv_out.weight' of shape \(19, 256, 1, 1\), got \(11, 256, 1, 1\)",
