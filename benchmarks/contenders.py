@@ -21,11 +21,10 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 import gpen_core
-from gpen_core import GpenConfig, random_state_dict
+from gpen_core import DTYPES, GpenConfig, random_state_dict
 from support.onnx_export import export_onnx
 from support.reference_gpen import ReferenceGpen
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 CUDA_REPEATS = 20
 
 

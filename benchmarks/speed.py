@@ -34,7 +34,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from contenders import (
-    DTYPES,
     Contender,
     Worker,
     measure_rate,
@@ -42,7 +41,7 @@ from contenders import (
 )
 from costs import arithmetic_flop, traffic_bytes
 
-from gpen_core import GpenConfig
+from gpen_core import DTYPES, GpenConfig
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ from .errors import (
     UnsafeCheckpointError,
 )
 from .faces.annotation import draw_faces
-from .faces.clip import stabilize_faces
+from .faces.clip import DEFAULT_SMOOTHING, stabilize_faces
 from .faces.detection import detect_faces, load_detector
 from .faces.faces import Faces, long_sides
 from .faces.parsing import (
@@ -136,6 +136,7 @@ from .network.build import build_model
 from .network.config import SUPPORTED_SIZES, GpenConfig
 from .network.detect import detect_config
 from .network.generator import GpenGenerator
+from .network.precision import DTYPES
 from .network.synthetic import identity_state_dict, random_state_dict
 from .pipeline import (
     RestoreResult,
@@ -205,9 +206,11 @@ __all__ = [
     "CHECKPOINT_FOLDERS",
     "CHECKPOINT_SUFFIXES",
     "DEFAULT_DETECTION_SIZE",
+    "DEFAULT_SMOOTHING",
     "DEFAULT_THRESHOLD",
     "DEGRADE_PRESETS",
     "DETECTOR_MODELS",
+    "DTYPES",
     "FACE_REGIONS",
     "GPEN_MODELS",
     "KNOWN_MODELS",

@@ -12,11 +12,10 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor, nn
 
-from ..gpen_core import GpenGenerator, TensorSpecError, faces_that_fit
+from ..gpen_core import DTYPES, GpenGenerator, TensorSpecError, faces_that_fit
 from .types import HostedModel
 
 AUTO = "auto"
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def choose_dtype(choice: str, device: torch.device) -> torch.dtype:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .host import AUTO, DTYPES
+from ..gpen_core import DTYPES
+from .host import AUTO
 from .models import (
     absent_checkpoints,
     downloads_are_allowed,

@@ -169,11 +169,6 @@ def rgb_to_oklab(colors: Tensor) -> Tensor:
     return mix_channels(_ROOTS_TO_LAB, _rgb_to_roots(colors))
 
 
-def oklab_to_rgb(colors: Tensor) -> Tensor:
-    """The inverse of ``rgb_to_oklab``; colours outside sRGB are clamped to [0, 1]."""
-    return _roots_to_rgb(mix_channels(_LAB_TO_ROOTS, colors))
-
-
 def _rgb_to_roots(colors: Tensor) -> Tensor:
     """(..., 3, H, W) sRGB-encoded to the cube roots of the cone responses."""
     return power_(mix_channels(_RGB_TO_LMS, to_linear(colors)), 1 / 3)

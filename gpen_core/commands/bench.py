@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import (
+    DTYPES,
     SUPPORTED_SIZES,
     GpenConfig,
     GpenGenerator,
@@ -18,8 +19,6 @@ from .. import (
     load_model,
     random_state_dict,
 )
-
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def add_to(commands: Any) -> None:
@@ -30,7 +29,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--size", type=int, nargs="+", choices=SUPPORTED_SIZES, help="default: all")
     parser.add_argument("--device", help="such as cpu, cuda or mps; default: cuda if there is one")
-    parser.add_argument("--dtype", choices=list(_DTYPES), nargs="+", help="default: fp32 on a CPU")
+    parser.add_argument("--dtype", choices=list(DTYPES), nargs="+", help="default: fp32 on a CPU")
     parser.add_argument("--batch", type=_count, default=1, help="faces at once; default: 1")
     parser.add_argument("--runs", type=_count, default=3, help="their median is shown; default: 3")
     parser.set_defaults(run=run)
@@ -39,12 +38,12 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a line for each size and dtype."""
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtypes = options.dtype or (["fp32"] if device.type == "cpu" else list(_DTYPES))
+    dtypes = options.dtype or (["fp32"] if device.type == "cpu" else list(DTYPES))
     print(f"PyTorch {torch.__version__}, {_describe(device)}, {options.batch} at once")
     print(f"{'size':>6}{'dtype':>7}{'ms/face':>10}{'faces/s':>9}")
     for size in [None] if options.model else options.size or SUPPORTED_SIZES:
         for dtype in dtypes:
-            network = _network(size, options.model, _DTYPES[dtype]).to(device)
+            network = _network(size, options.model, DTYPES[dtype]).to(device)
             seconds = _median_seconds(network, device, options.batch, options.runs)
             per_face = seconds / options.batch
             print(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from .. import SettingError
+from .. import DTYPES, SettingError
 
 AUTO = "auto"
 DEVICES = ("cpu", "cuda", "mps")
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def choose_device(choice: str) -> torch.device:

@@ -13,7 +13,9 @@ from .. import (
     BEST_DETECTOR,
     BUNDLED_RESTORER,
     CHECKPOINT_FOLDERS,
+    DEFAULT_SMOOTHING,
     DETECTOR_MODELS,
+    DTYPES,
     BlendSettings,
     CanvasSettings,
     CheckpointNotFoundError,
@@ -25,7 +27,7 @@ from .. import (
 )
 from .argument_types import share, whole
 from .batch import add_batch_arguments
-from .devices import AUTO, DEVICES, DTYPES
+from .devices import AUTO, DEVICES
 
 MODELS_VARIABLE = "GPEN_MODELS_DIR"
 BUNDLED = "bundled"
@@ -192,7 +194,7 @@ def _add_video(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--smoothing",
         type=share,
-        default=0.5,
+        default=DEFAULT_SMOOTHING,
         metavar="X",
         help="how steadily faces are held from frame to frame, 0 to 1 (default: %(default)s)",
     )

@@ -6,6 +6,8 @@ from .faces import Faces
 from .smoothing import smooth_faces
 from .tracking import bridge_gaps, track_faces
 
+DEFAULT_SMOOTHING = 0.5
+"""The strength for videos of which nothing else is known."""
 BRIDGED_FRAMES = 4  # longer gaps are faces that were really hidden
 
 

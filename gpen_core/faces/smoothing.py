@@ -22,7 +22,6 @@ from .outliers import replace_outliers
 from .regression import LocalRegression
 from .tracking import TrackOrder, order_by_track
 
-DEFAULT_STRENGTH = 0.5
 """Six frames: a quarter of a second at 24 frames a second."""
 
 # The standard deviation of the weights at strength 1, in frames. Independent noise falls to

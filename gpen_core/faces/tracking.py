@@ -34,25 +34,18 @@ _SPEED_GAIN = 0.4
 _Array = npt.NDArray[np.float64]
 
 
-def track_faces(
-    faces: Faces,
-    n_images: int,
-    *,
-    max_gap: int = DEFAULT_MAX_GAP,
-    cuts: Tensor | None = None,
-) -> Faces:
+def track_faces(faces: Faces, n_images: int, *, max_gap: int = DEFAULT_MAX_GAP) -> Faces:
     """Give each person one number throughout the clip.
 
     Faces are followed by motion and overlap, not by looks: somebody who leaves for longer than
     ``max_gap`` or jumps by more than three quarters of the face is somebody new, and so is
     everybody after a cut that moves or resizes the faces. A cut that puts another face into the
-    same place is invisible in the faces; name it in ``cuts``.
+    same place is invisible in the faces.
 
     Args:
         faces: Any number in any order; track_ids they have are replaced.
         n_images: Number of frames, which were all searched.
         max_gap: Frames in a row in which a face may be missing, >= 0.
-        cuts: (K,) int64 indices of the images that begin a new shot. No track reaches across.
 
     Returns:
         The same faces in the same order with ``track_ids``: 0, 1, 2 ... by first appearance.
@@ -65,13 +58,10 @@ def track_faces(
     # Box corners and landmarks move alike: [N, 2 + 5, 2]
     corners = faces.boxes.reshape(-1, 2, 2)
     points = torch.cat((corners, faces.landmarks), dim=1).cpu().double()[rows].numpy()
-    cut_images = set() if cuts is None else set(cuts.tolist())
     ids = np.empty(len(faces), dtype=np.int64)
     tracks = _Tracks.none()
     n_tracks = start = 0
     for image, count in enumerate(counts):
-        if image in cut_images:
-            tracks = _Tracks.none()
         if count == 0:
             continue
         found = points[start : start + count]

@@ -14,6 +14,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""What a network may be asked to compute in, by the names in menus and options."""
+
 _FINEST_OF_FLOAT16 = 128
 
 

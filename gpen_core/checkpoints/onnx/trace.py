@@ -259,9 +259,9 @@ class Tracer:
         return uniform(self.constants.evaluate(value, {source: torch.tensor(level)}))
 
 
-def uniform(tensor: Tensor, max_elements: int | None = None) -> float | None:
-    """The number that fills a tensor, or None if its elements differ or are too many."""
-    if not tensor.numel() or (max_elements is not None and tensor.numel() > max_elements):
+def uniform(tensor: Tensor) -> float | None:
+    """The number that fills a tensor, or None if its elements differ."""
+    if not tensor.numel():
         return None
     first = tensor.flatten()[0]
     return float(first) if bool((tensor == first).all()) else None

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from gpen_core.blending import color_match
-from gpen_core.blending.color_match import match_color, oklab_to_rgb, rgb_to_oklab
+from gpen_core.blending.color_match import match_color, rgb_to_oklab
 from gpen_core.errors import TensorSpecError
 from gpen_core.images import srgb
 from support.geometry import noise
@@ -41,6 +41,11 @@ def gained(crops, gains):
     linear = linear * torch.tensor(gains)[:, None, None]
     bent = 1.055 * linear.clamp_min(1e-9) ** (1 / 2.4) - 0.055
     return torch.where(linear <= 0.0031308, linear * 12.92, bent)
+
+
+def oklab_to_rgb(colors):
+    """As a color map ends."""
+    return color_match._roots_to_rgb(srgb.mix_channels(color_match._LAB_TO_ROOTS, colors))
 
 
 def shifted(crops, gain, offset):

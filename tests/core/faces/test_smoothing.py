@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from gpen_core.errors import SettingError, TensorSpecError
+from gpen_core.faces.clip import DEFAULT_SMOOTHING
 from gpen_core.faces.faces import Faces
-from gpen_core.faces.smoothing import DEFAULT_STRENGTH, kernel_sigma, smooth_faces
+from gpen_core.faces.smoothing import kernel_sigma, smooth_faces
 from gpen_core.faces.tracking import bridge_gaps, track_faces
 from gpen_core.geometry.alignment import Template, align_faces
 from gpen_core.geometry.warping import crop_image
@@ -34,7 +35,7 @@ def gain(strength, seed, common=False) -> float:
 
 def test_jitter_of_a_still_face_falls_more_than_fourfold():
     strong = torch.tensor([gain(STRONG, seed) for seed in range(8)])
-    default = torch.tensor([gain(DEFAULT_STRENGTH, seed) for seed in range(8)])
+    default = torch.tensor([gain(DEFAULT_SMOOTHING, seed) for seed in range(8)])
     assert strong.min() > 4  # mean 6.5
     assert strong.mean() > 5.8
     assert default.mean() > 4
@@ -72,7 +73,7 @@ STEADY = {
 }
 
 
-@pytest.mark.parametrize("strength", [0.1, DEFAULT_STRENGTH, STRONG])
+@pytest.mark.parametrize("strength", [0.1, DEFAULT_SMOOTHING, STRONG])
 @pytest.mark.parametrize("motion", STEADY)
 def test_steady_motion_is_followed_exactly_and_without_lag_up_to_the_ends(motion, strength):
     truth, bound = STEADY[motion]
@@ -98,7 +99,7 @@ def test_a_jump_in_a_single_frame_is_suppressed(at, points, sigma):
     truth, _ = STEADY["pan"]
     landmarks = noisy(truth, sigma=sigma).landmarks.clone()
     landmarks[at, points] += torch.tensor([16.0, -12.0])
-    for strength in (0.1, DEFAULT_STRENGTH, STRONG):
+    for strength in (0.1, DEFAULT_SMOOTHING, STRONG):
         errors = error(smooth(with_landmarks(truth, landmarks), strength), truth)
         assert errors.max() < (0.01 if sigma == 0 else 2.2 if strength > 0.1 else 3.5)
 
@@ -114,7 +115,7 @@ def stepping():
 
 
 @pytest.mark.parametrize("truth", [swinging(20, 16), swinging(20, 48), swinging(5, 30), stepping()])
-@pytest.mark.parametrize("strength", [DEFAULT_STRENGTH, STRONG])
+@pytest.mark.parametrize("strength", [DEFAULT_SMOOTHING, STRONG])
 def test_real_motion_is_kept_within_twice_the_noise(truth, strength):
     # The noise is taken for at least 0.2 % of the face.
     assert error(smooth(truth, strength), truth).max() < 2 * 0.002 * BOX * math.sqrt(5) * 1.2

@@ -12,12 +12,12 @@ from gpen_core.faces.tracking import DEFAULT_MAX_GAP, bridge_gaps, track_faces
 from support.clips import clip, line, n_images, noisy, with_ids
 
 
-def tracks_of(*clips, max_gap=DEFAULT_MAX_GAP, cuts=None, shuffle=0, length=None):
+def tracks_of(*clips, max_gap=DEFAULT_MAX_GAP, shuffle=0, length=None):
     """Track several people in one clip; the ids of each, frame by frame."""
     faces = Faces.concatenate(clips)
     people = torch.cat([torch.full((len(part),), i) for i, part in enumerate(clips)])
     rows = torch.randperm(len(faces), generator=torch.Generator().manual_seed(shuffle))
-    tracked = track_faces(faces.select(rows), length or n_images(faces), max_gap=max_gap, cuts=cuts)
+    tracked = track_faces(faces.select(rows), length or n_images(faces), max_gap=max_gap)
     assert torch.equal(tracked.landmarks, faces.landmarks[rows])  # neither order nor values change
     ids = torch.empty_like(rows)
     ids[rows] = tracked.track_ids
@@ -80,12 +80,6 @@ def test_a_cut_that_moves_or_resizes_the_face_starts_a_new_id(move, zoom):
     path = torch.cat((torch.full((10, 2), 300.0), after.expand(10, 2)))
     (ids,) = tracks_of(clip(path, zoom=[1.0] * 10 + [zoom] * 10))
     assert ids == [0] * 10 + [1] * 10
-
-
-def test_no_track_reaches_across_a_cut_that_is_named():
-    faces = clip(torch.full((20, 2), 300.0))
-    assert tracks_of(faces) == [[0] * 20]
-    assert tracks_of(faces, cuts=torch.tensor([12])) == [[0] * 12 + [1] * 8]
 
 
 def test_tracking_no_faces_or_faces_beyond_the_clip():
