@@ -151,14 +151,16 @@ def _code(text):
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
 
 
-def test_the_picture_of_the_tree_and_its_page_name_every_folder():
+def test_the_picture_of_the_tree_and_its_page_name_every_room():
     page = PAGES[REPOSITORY / "docs/architecture.md"]
     picture = (REPOSITORY / "docs/images/architecture.svg").read_text("utf-8")
-    folders = [f.parent.name for f in (REPOSITORY / "gpen_core").glob("*/__init__.py")]
-    assert len(folders) > 8
-    for folder in folders:
-        assert f"`{folder}/`" in page
-        assert f">{folder}/<" in picture
+    core = REPOSITORY / "gpen_core"
+    rooms = [f"{file.parent.name}/" for file in core.glob("*/__init__.py")]
+    rooms += [file.name for file in core.glob("*.py") if not file.name.startswith("_")]
+    assert len(rooms) > 12
+    for room in rooms:
+        assert f"`{room}`" in page
+        assert f">{room}<" in picture
 
 
 def test_the_changelog_describes_the_version_of_the_project():
