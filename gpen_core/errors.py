@@ -99,8 +99,16 @@ class MediaError(GpenError, ValueError):
     """A picture or video file that cannot be read, or not written back without loss."""
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device ran out of memory. Apple's and DirectML say so in words only."""
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough GPU video memory",  # DirectML
+    "STATUS_ALLOC_FAILED",  # cuDNN and cuBLAS
+    "miopenStatusAllocFailed",
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device ran out of memory. Some libraries say so in words only."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
-    return any(words in str(error) for words in ("out of memory", "not enough GPU video memory"))
+    return any(words in str(error) for words in _OUT_OF_MEMORY)

@@ -196,8 +196,9 @@ def test_images_of_another_kind_are_refused(identity, images, remedy):
         torch.cuda.OutOfMemoryError(),
         RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB, ...)"),
         RuntimeError("Could not allocate tensor. There is not enough GPU video memory available!"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     ],
-    ids=["cuda", "mps", "directml"],
+    ids=["cuda", "mps", "directml", "cudnn"],
 )
 def test_a_batch_that_does_not_fit_is_halved_down_to_one_face(identity, monkeypatch, error):
     forward, sizes = type(identity).forward, []

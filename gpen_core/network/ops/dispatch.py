@@ -15,6 +15,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from ...errors import is_out_of_memory
 from .self_check import compare
 from .shared import KernelError
 
@@ -66,9 +67,9 @@ class Dispatcher:
     def _try(self, device: torch.device, dtype: torch.dtype) -> str | None:
         try:
             compare(self._load_kernels(), self._reference, device, dtype)
-        except torch.cuda.OutOfMemoryError:
-            raise  # which says nothing about them
-        except Exception as error:  # noqa: BLE001, no C compiler, old driver, old Triton ...
+        except Exception as error:  # no C compiler, old driver, old Triton ...
+            if is_out_of_memory(error):
+                raise  # which says nothing about them
             return _first_line(error)
         return None
 

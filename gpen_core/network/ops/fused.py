@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import triton
 from torch import Tensor
 
+from ...errors import is_out_of_memory
 from ..config import LEAKY_SLOPE
 from . import kernels
 from .shared import Injection, KernelError
@@ -147,9 +148,9 @@ def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: An
     try:
         with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]
             kernel[grid](*arguments, **constants)
-    except torch.cuda.OutOfMemoryError:
-        raise
     except Exception as error:  # Triton's failures have no common base
+        if is_out_of_memory(error):
+            raise
         raise KernelError(str(error) or type(error).__name__) from error
 
 

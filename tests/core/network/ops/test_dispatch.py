@@ -107,9 +107,9 @@ def test_kernels_that_do_not_compile_are_not_used(monkeypatch, dispatch, caplog)
 
 
 def test_no_memory_to_try_the_kernels_says_nothing_about_them(monkeypatch, dispatch):
-    out_of_memory = torch.cuda.OutOfMemoryError("out of memory")
+    out_of_memory = RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
     monkeypatch.setattr(dispatch_module, "compare", failing(out_of_memory))
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
         dispatch.kernels_work(DEVICE, torch.float16)
     monkeypatch.setattr(dispatch_module, "compare", lambda *arguments: None)
     assert dispatch.kernels_work(DEVICE, torch.float16)
@@ -145,3 +145,19 @@ def test_errors_that_are_not_the_kernels_fault_pass_and_leave_them_in_use(error)
     with pytest.raises(type(error)):
         dispatch.run("blur", on_cuda())
     assert dispatch.kernels_work(DEVICE, torch.float32)
+
+
+def test_fault_that_two_threads_meet_at_once_is_said_once(caplog):
+    met = []
+
+    def blur(x):
+        met.append(x)
+        if len(met) == 1:
+            dispatch.run("blur", x)  # as another thread might, meanwhile
+        raise KernelError("out of resource: shared memory")
+
+    dispatch = kernels_of(blur)
+    with caplog.at_level(logging.INFO):
+        assert dispatch.run("blur", on_cuda()) == "reference"
+    assert len(met) == 2
+    assert len(caplog.records) == 1
