@@ -272,7 +272,7 @@ def _join_scales(standard: Faces, copies: dict[float, Faces], image_size: tuple[
     filling, large = large.select(fills), large.select(~fills)
     rest = Faces.concatenate([standard, small])
     rest = rest.select(~_are_parts(rest, filling))
-    # The first of two sightings stays, so the surest copy comes first.
+    # The first of two candidates stays, so the surest copy comes first.
     faces = Faces.concatenate([filling, rest, large])
     return faces.select(_distinct(faces))
 

@@ -53,7 +53,7 @@ class _Pose:
 
 
 @dataclass(frozen=True)
-class _Sighting:
+class _Candidate:
     """One face as one view shows it, in pixels of the image."""
 
     pose: _Pose
@@ -95,15 +95,15 @@ def straighten_faces(
         For each face the same one with new box, landmarks and score, on the CPU; None where no
         upright face is seen. The box is the upright one around the oval that fills the tilted one.
     """
-    look = _Views(images, detector, max_batch, monitor.without_progress())
-    coarse = look.at(
+    cut = _Views(images, detector, max_batch, monitor.without_progress())
+    coarse = cut.at(
         [[(pose, turn, 1.0) for turn in _COARSE_TURNS] for pose in _poses(faces)], _COARSE_VIEW
     )
     best = [max(seen, key=_quality, default=None) for seen in coarse]
     # Once at the angle found, to know it better, then the views whose mean is taken.
     for views in (((0.0, 1.0),), _FINE_VIEWS):
-        looks = [[(face.pose, *view) for view in views] if face else [] for face in best]
-        seen_by_face = look.at(looks, _FINE_VIEW)
+        poses = [[(face.pose, *view) for view in views] if face else [] for face in best]
+        seen_by_face = cut.at(poses, _FINE_VIEW)
         best = [_mean(seen) if 2 * len(seen) > len(views) else None for seen in seen_by_face]
     return [_to_faces(face) if face and _is_sure(face, threshold) else None for face in best]
 
@@ -118,13 +118,13 @@ class _Views:
         self._max_batch, self._monitor = max_batch, monitor
 
     def at(
-        self, looks: list[list[tuple[_Pose, float, float]]], view: tuple[int, int]
-    ) -> list[list[_Sighting]]:
-        """What views by pose, further turn and relative size show, for each face."""
+        self, poses: list[list[tuple[_Pose, float, float]]], view: tuple[int, int]
+    ) -> list[list[_Candidate]]:
+        """What views show, by pose, further turn and relative size, for each face."""
         view_size, face_size = view
-        flat = [look for of_face in looks for look in of_face]
+        flat = [pose for of_face in poses for pose in of_face]
         if not flat:
-            return [[] for _ in looks]
+            return [[] for _ in poses]
         device = next(self._detector.parameters()).device
         matrices, crops = [], []
         for pose, turn, size in flat:
@@ -140,13 +140,13 @@ class _Views:
             max_batch=self._max_batch,
             monitor=self._monitor,
         ).to("cpu")
-        sightings = iter(
+        candidates = iter(
             [
-                _sighting(faces.of_image(row), pose, turn, matrix, view)
+                _candidate(faces.of_image(row), pose, turn, matrix, view)
                 for row, ((pose, turn, _), matrix) in enumerate(zip(flat, matrices, strict=True))
             ]
         )
-        seen = [[next(sightings) for _ in of_face] for of_face in looks]
+        seen = [[next(candidates) for _ in of_face] for of_face in poses]
         return [[s for s in of_face if s is not None] for of_face in seen]
 
 
@@ -185,9 +185,9 @@ def _poses(faces: Faces) -> list[_Pose]:
     ]
 
 
-def _sighting(
+def _candidate(
     faces: Faces, pose: _Pose, turn: float, image_to_view: Tensor, view: tuple[int, int]
-) -> _Sighting | None:
+) -> _Candidate | None:
     """The face in the middle of a view, if there is one of about the expected size."""
     view_size, face_size = view
     boxes = faces.boxes.double()
@@ -201,7 +201,7 @@ def _sighting(
     scale = float(scale_of(view_to_image))
     landmarks = faces.landmarks[row].double()
     tilt, residual = (float(value) for value in _fit(landmarks[None]))
-    return _Sighting(
+    return _Candidate(
         pose=_Pose(
             pose.image_index,
             transform_points(centers[row], view_to_image),
@@ -216,17 +216,17 @@ def _sighting(
     )
 
 
-def _quality(sighting: _Sighting) -> float:
+def _quality(candidate: _Candidate) -> float:
     """Higher for the view that shows the face upright: sure, regular and level."""
-    return sighting.score - sighting.residual - abs(sighting.tilt) / (4 * math.pi)
+    return candidate.score - candidate.residual - abs(candidate.tilt) / (4 * math.pi)
 
 
-def _mean(seen: list[_Sighting]) -> _Sighting:
+def _mean(seen: list[_Candidate]) -> _Candidate:
     """One face out of several views of it."""
     landmarks = torch.stack([s.landmarks for s in seen]).mean(0)
     angle, residual = (float(value) for value in _fit(landmarks[None]))
     n = len(seen)
-    return _Sighting(
+    return _Candidate(
         pose=_Pose(
             seen[0].pose.image_index,
             torch.stack([s.pose.center for s in seen]).mean(0),
@@ -241,7 +241,7 @@ def _mean(seen: list[_Sighting]) -> _Sighting:
     )
 
 
-def _is_sure(face: _Sighting, threshold: float) -> bool:
+def _is_sure(face: _Candidate, threshold: float) -> bool:
     return (
         face.score >= threshold
         and abs(face.tilt) <= _STRAIGHT_ANGLE
@@ -249,15 +249,15 @@ def _is_sure(face: _Sighting, threshold: float) -> bool:
     )
 
 
-def _to_faces(sighting: _Sighting) -> Faces:
-    cos, sin = math.cos(sighting.pose.angle), math.sin(sighting.pose.angle)
+def _to_faces(candidate: _Candidate) -> Faces:
+    cos, sin = math.cos(candidate.pose.angle), math.sin(candidate.pose.angle)
     turn = torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64)
     # Half the extent of an ellipse along x and y: the rows of its turned half axes.
-    half = (turn * (sighting.box_size / 2)).norm(dim=1)
-    center = sighting.pose.center
+    half = (turn * (candidate.box_size / 2)).norm(dim=1)
+    center = candidate.pose.center
     return Faces(
-        image_index=torch.tensor([sighting.pose.image_index]),
+        image_index=torch.tensor([candidate.pose.image_index]),
         boxes=torch.cat((center - half, center + half))[None].float(),
-        landmarks=sighting.landmarks[None].float(),
-        scores=torch.tensor([sighting.score]),
+        landmarks=candidate.landmarks[None].float(),
+        scores=torch.tensor([candidate.score]),
     )

@@ -68,6 +68,7 @@ class _Survey:
 
     faces: Faces
     times: list[int]
+    first: av.VideoFrame
 
 
 def restore_video(
@@ -118,16 +119,19 @@ def _survey(
     """The faces of all frames, and their times."""
     parts = [Faces.empty()]
     times: list[int | None] = []
+    first: av.VideoFrame | None = None
     with open_video(source) as (container, stream):
         total = stream.frames
         for chunk in _chunks(_only_frames(read_video(container, stream))):
+            first = first or chunk[0]
             views = [_FrameView(frame) for frame in chunk]
             found = restorer.find(torch.stack([view.upright_rgb() for view in views]))
             parts.append(_moved(found, len(times)))
             times += [frame.pts for frame in chunk]
             on_progress("find", len(times), total)
         faces = stabilize_faces(Faces.concatenate(parts), len(times), smoothing)
-        return _Survey(faces, presentation_times(times, stream))
+        assert first is not None  # ``read_video`` refuses a video without one
+        return _Survey(faces, presentation_times(times, stream), first)
 
 
 def _write(
@@ -143,7 +147,7 @@ def _write(
     with open_video(source) as (container, video), av.open(str(partial), "w") as output:
         codec = choose_codec(encoding, partial)
         worker = _Worker(restorer, codec, source.name, survey)
-        first, size = worker.prepare(source)
+        first, size = worker.prepare()
         copies: dict[int, Stream] = {}
         left_out = []
         encoder: VideoStream | None = None
@@ -230,14 +234,13 @@ class _Worker:
 
     def __init__(self, restorer: Restorer, codec: VideoCodec, name: str, survey: _Survey) -> None:
         self._restorer, self._codec, self._name = restorer, codec, name
-        self._faces = survey.faces
+        self._faces, self._first = survey.faces, survey.first
         self._factor = 1.0
         self._format = ""
 
-    def prepare(self, source: Path) -> tuple[av.VideoFrame, tuple[int, int]]:
+    def prepare(self) -> tuple[av.VideoFrame, tuple[int, int]]:
         """The first frame in the encoder's format, and the height and width of all to encode."""
-        with open_video(source) as (container, stream):
-            frame = next(_only_frames(read_video(container, stream)))
+        frame = self._first
         self._format = choose_pixel_format(self._codec, frame, self._name)
         first = self._formatted(frame)
         upright = (frame.height, frame.width)

@@ -217,7 +217,7 @@ def test_search_faces_with_everything_on_finds_none_where_none_is(name, detector
     assert len(search(to_tensor(array), detector, **EVERYTHING)) == 0
 
 
-def test_search_faces_leaves_out_a_turned_sighting_that_is_not_confirmed(
+def test_search_faces_leaves_out_a_turned_candidate_that_is_not_confirmed(
     detector, astronaut, monkeypatch
 ):
     monkeypatch.setattr(
