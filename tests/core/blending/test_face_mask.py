@@ -1,10 +1,12 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from gpen_core import REGIONS, FaceRegion, Faces, Monitor, restore_faces
-from gpen_core.blending.face_mask import face_masks, parse_regions
+from gpen_core.blending.face_mask import face_masks, parse_regions, region_mask
 from gpen_core.blending.settings import BlendSettings, MaskShape
-from gpen_core.errors import TensorSpecError
+from gpen_core.errors import SettingError, TensorSpecError
+from gpen_core.faces.parsing import FACE_REGIONS
 from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict
@@ -83,3 +85,85 @@ def test_regions_are_parsed_some_faces_at_a_time_and_come_in_the_order_of_the_fa
     assert steps == [(4, 5), (5, 5)]
     expected = reds[owners][:, None, None].expand_as(masks)
     torch.testing.assert_close(masks, expected, rtol=0, atol=1e-5)
+
+
+# Masks of regions
+
+
+def one_hot(labels):
+    """Probabilities of a map of region numbers (N, h, w)."""
+    return F.one_hot(labels, len(REGIONS)).movedim(-1, 1).float()
+
+
+def numbered(height=40, width=60):
+    """Each region in four columns."""
+    return (torch.arange(width) // 4).expand(1, height, width)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_region_mask_is_of_the_region(region):
+    labels = numbered()
+    expected = (labels == REGIONS.index(region)).float()
+    assert torch.equal(region_mask(one_hot(labels), [region], 0), expected)
+    assert torch.equal(region_mask(one_hot(labels), region.value, 0), expected)
+
+
+def test_region_mask_of_several_regions_is_their_union():
+    labels = numbered()
+    mask = region_mask(one_hot(labels), ["skin", FaceRegion.NOSE, "skin"], 0)
+    expected = (labels == REGIONS.index(FaceRegion.SKIN)) | (
+        labels == REGIONS.index(FaceRegion.NOSE)
+    )
+    assert torch.equal(mask, expected.float())
+    faint = region_mask(one_hot(labels) / 4, ["skin", FaceRegion.NOSE, "skin"], 0)
+    assert torch.equal(faint, expected / 4)
+
+
+def test_region_mask_of_all_regions_is_one_everywhere():
+    parsed = torch.rand(2, len(REGIONS), 20, 30, generator=torch.Generator().manual_seed(0))
+    mask = region_mask(parsed.softmax(1), REGIONS, 0.2)
+    torch.testing.assert_close(mask, torch.ones(2, 20, 30))
+    assert mask.max() <= 1
+
+
+def test_region_mask_is_certain_where_only_the_part_of_the_face_is_not():
+    parsed = torch.zeros(1, len(REGIONS), 8, 8)
+    parsed[:, REGIONS.index(FaceRegion.SKIN)] = parsed[:, REGIONS.index(FaceRegion.NOSE)] = 0.5
+    assert bool((region_mask(parsed, FACE_REGIONS, 0.1) > 0.999).all())
+
+
+@pytest.mark.parametrize("size", [64, 512])
+def test_region_mask_ramps_over_the_feather_at_any_size(size):
+    labels = (torch.arange(size) >= size // 2).long().expand(1, size, size)  # background, skin
+    assert REGIONS[:2] == (FaceRegion.BACKGROUND, FaceRegion.SKIN)
+    mask = region_mask(one_hot(labels), [FaceRegion.SKIN], 0.25)[0]
+    start, end = size * 3 // 8, size * 5 // 8
+    assert not mask[:, :start].any()
+    torch.testing.assert_close(mask[:, end:], torch.ones(size, size - end))
+    position = (torch.arange(size // 4) + 0.5) / (size // 4)
+    ramp = (3 * position**2 - 2 * position**3).expand(size, -1)
+    torch.testing.assert_close(mask[:, start:end], ramp)
+
+
+def test_region_mask_grows():
+    labels = (torch.arange(100) >= 50).long().expand(1, 100, 100)
+    assert region_mask(one_hot(labels), ["skin"], 0, grow=0.1)[0, 0].sum() == 60
+    assert region_mask(one_hot(labels), ["skin"], 0, grow=-0.1)[0, 0].sum() == 40
+
+
+def test_region_mask_with_a_wrong_argument_raises():
+    parsed = one_hot(numbered())
+    with pytest.raises(TensorSpecError, match=r"parsed: expected \(N, 15, h, w\).*got \(1, 19, 4"):
+        region_mask(torch.zeros(1, 19, 4, 4), FACE_REGIONS, 0.1)
+    with pytest.raises(TensorSpecError, match=r"got \(15, 4, 4\)"):
+        region_mask(torch.zeros(15, 4, 4), FACE_REGIONS, 0.1)
+    with pytest.raises(TensorSpecError, match=r"torch\.int64"):
+        region_mask(parsed.long(), FACE_REGIONS, 0.1)
+    with pytest.raises(SettingError, match=r"regions: expected some of background, .*got 'beard'"):
+        region_mask(parsed, ["skin", "beard"], 0.1)
+    with pytest.raises(SettingError, match=r"regions: .* got 'beard'"):
+        region_mask(parsed, "beard", 0.1)
+    with pytest.raises(SettingError, match=r"regions: expected .*got none"):
+        region_mask(parsed, [], 0.1)
+    with pytest.raises(SettingError, match="feather: expected"):
+        region_mask(parsed, FACE_REGIONS, -0.1)

@@ -1,14 +1,16 @@
 """Where published files come from: addresses, hashes, and that the workflows name the same."""
 
 import hashlib
+import inspect
 import json
 import re
 from pathlib import Path
 
 import pytest
 
-from gpen_core.checkpoints.registry import KNOWN_MODELS, file_sha256, find_known
+from gpen_core.checkpoints.registry import KNOWN_MODELS, PARSER_MODELS, file_sha256, find_known
 from gpen_core.downloads.download import source_url, target_path
+from gpen_core.faces.parsing import PARSER_NAMES
 
 WORKFLOWS = sorted((Path(__file__).resolve().parents[3] / "workflows").glob("*.json"))
 
@@ -63,3 +65,15 @@ def test_a_workflow_names_its_model_as_the_registry_does(workflow):
         names = [slot["name"] for slot in node["inputs"]]
         assert names == ["model_name", "dtype", "download"]
         assert len(node["widgets_values"]) == len(names)
+
+
+def test_registry_names_the_files_that_facexlib_downloads():
+    import facexlib.parsing
+
+    source = inspect.getsource(facexlib.parsing.init_parsing_model)
+    assert set(PARSER_MODELS) == set(PARSER_NAMES)
+    for model in PARSER_MODELS.values():
+        assert f"'{model.url}'" in source
+        assert model.url.endswith("/" + model.filename)
+        assert re.fullmatch("[0-9a-f]{64}", model.sha256)
+        assert model.license == "MIT"

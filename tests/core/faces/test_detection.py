@@ -1,36 +1,25 @@
-import hashlib
+"""Faces found in pictures, beside what facexlib finds with the same weights."""
+
 import inspect
-import os
-from pathlib import Path
 
 import pytest
 import skimage.data
 import torch
-from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from gpen_core.bundled import BUNDLED_DETECTOR
 from gpen_core.errors import (
-    CheckpointMismatchError,
-    CheckpointNotFoundError,
     SettingError,
     TensorSpecError,
-    UnsafeCheckpointError,
 )
 from gpen_core.faces.detection import DEFAULT_DETECTION_SIZE, detect_faces, load_detector
 from gpen_core.faces.faces import Faces
-from gpen_core.faces.retinaface import FaceDetector, decode_boxes, decode_landmarks, make_anchors
+from gpen_core.faces.retinaface import make_anchors
 from gpen_core.monitor import Monitor
-from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import random_state_dict
-from support.hostile import Bomb
+from support.faces import SAME_PX, assert_same_faces
+from support.facexlib_detector import reference_of
 from support.photos import to_tensor
 
-MOBILE, RESNET = "retinaface_mobile0.25", "retinaface_resnet50"
-SOURCE_SHA256 = "7c417d4a43c5e2100ef40c2fbd2177d2fd0e5090d8e87c0fa31806cfb895c12f"
-# Pixels; the same sums in another order.
-SAME_PX = 0.02
 # On the astronaut, whose face is 122 pixels high, when a copy of another size is searched.
 OTHER_COPY_PX = 3.0
 
@@ -54,27 +43,12 @@ def reference(detector):
     return reference_of("mobile0.25", detector)
 
 
-def reference_of(network_name, detector):
-    from facexlib.detection.retinaface import RetinaFace
-
-    network = RetinaFace(network_name, device="cpu")
-    network.load_state_dict(detector.network.state_dict())
-    return network.eval()
-
-
 def detect_by_reference(reference, image, threshold=0.8):
     """Boxes (N, 4), scores (N,) and landmarks (N, 5, 2) from facexlib."""
     bgr = (image[0, :3].flip(0).movedim(0, -1) * 255).numpy()
     with torch.no_grad():
         rows = torch.from_numpy(reference.detect_faces(bgr, conf_threshold=threshold)).float()
     return rows[:, :4], rows[:, 4], rows[:, 5:].view(-1, 5, 2)
-
-
-def assert_same_faces(found: Faces, expected: Faces, atol=SAME_PX):
-    assert found.image_index.tolist() == expected.image_index.tolist()
-    torch.testing.assert_close(found.scores, expected.scores, atol=1e-4, rtol=0)
-    torch.testing.assert_close(found.boxes, expected.boxes, atol=atol, rtol=0)
-    torch.testing.assert_close(found.landmarks, expected.landmarks, atol=atol, rtol=0)
 
 
 # What is found
@@ -165,38 +139,6 @@ def test_detect_faces_at_full_resolution_agrees_with_facexlib(
     assert len(faces) == len(boxes) >= 1
     expected = Faces(torch.zeros(len(boxes), dtype=torch.int64), boxes, landmarks, scores)
     assert_same_faces(faces, expected)
-
-
-def test_make_anchors_agrees_with_facexlib():
-    from facexlib.detection.retinaface import generate_config
-    from facexlib.detection.retinaface_utils import PriorBox
-
-    for height, width in [(64, 96), (37, 100), (1, 1), (568, 1328)]:
-        expected = PriorBox(generate_config("mobile0.25"), image_size=(height, width)).forward()
-        expected = expected * torch.tensor([width, height, width, height])
-        torch.testing.assert_close(make_anchors(height, width), expected)
-
-
-def test_decode_agrees_with_facexlib():
-    from facexlib.detection.retinaface_utils import decode, decode_landm
-
-    anchors = make_anchors(64, 96)
-    draw = torch.Generator().manual_seed(0)
-    box_offsets = torch.randn(len(anchors), 4, generator=draw) * 3
-    landmark_offsets = torch.randn(len(anchors), 10, generator=draw) * 3
-    variances = [0.1, 0.2]
-    torch.testing.assert_close(
-        decode_boxes(box_offsets, anchors), decode(box_offsets, anchors, variances)
-    )
-    torch.testing.assert_close(
-        decode_landmarks(landmark_offsets, anchors),
-        decode_landm(landmark_offsets, anchors, variances).view(-1, 5, 2),
-    )
-
-
-def test_decode_boxes_of_wild_offsets_is_finite():
-    boxes = decode_boxes(torch.full((1, 4), 1e4), torch.tensor([[0.0, 0, 512, 512]]))
-    assert boxes.isfinite().all()
 
 
 def test_detect_faces_suppresses_like_facexlib_in_each_image_alone(detector, group):
@@ -449,32 +391,6 @@ def test_detect_faces_with_damaged_weights_raises(astronaut):
         detect_faces(astronaut, detector)
 
 
-# The detector as a module
-
-
-def test_detector_is_a_plain_module(astronaut):
-    detector = load_detector()
-    assert isinstance(detector, FaceDetector)
-    assert not detector.training
-    assert not any(parameter.requires_grad for parameter in detector.parameters())
-    assert not hasattr(detector, "device")
-    detector.device = torch.device("cpu")  # ComfyUI's ModelPatcher does
-    expected = detect_faces(astronaut, detector)
-    assert_same_faces(detect_faces(astronaut, detector.double()), expected, atol=0.05)
-    half = detect_faces(astronaut, detector.bfloat16())
-    assert len(half) == 1
-    assert half.boxes.dtype == torch.float32
-
-
-def test_detector_leaves_no_tensor_behind_when_moved(detector):
-    moved = load_detector(device="meta")
-    for module in moved.modules():
-        for name, value in vars(module).items():
-            assert not isinstance(value, torch.Tensor), name
-    raw = moved(torch.zeros(1, 3, 64, 64, device="meta"))
-    assert raw.scores.shape == detector(torch.zeros(1, 3, 64, 64)).scores.shape
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_detect_faces_on_a_gpu_agrees_with_the_cpu(detector, frames):
@@ -486,162 +402,6 @@ def test_detect_faces_on_a_gpu_agrees_with_the_cpu(detector, frames):
     from_gpu = detect_faces(frames.cuda(), on_gpu)
     assert from_gpu.device.type == "cuda"
     assert_same_faces(from_gpu.to("cpu"), expected, atol=0.5)
-
-
-# Loading
-
-
-@pytest.fixture(scope="module")
-def mobile_path(detector, tmp_path_factory):
-    """The bundled weights as a checkpoint, with the prefix that training leaves."""
-    path = tmp_path_factory.mktemp("mobile") / "detection_mobilenet0.25_Final.pth"
-    state_dict = detector.network.state_dict()
-    torch.save({f"module.{key}": value for key, value in state_dict.items()}, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def resnet_path(tmp_path_factory):
-    """A checkpoint of random weights, with the prefix that training leaves."""
-    torch.manual_seed(0)
-    state_dict = FaceDetector(RESNET).network.state_dict()
-    for key, value in state_dict.items():
-        if key.endswith(("running_var", "num_batches_tracked")) or value.ndim == 1:
-            value.fill_(1)
-        if key.endswith(("bias", "running_mean")):
-            value.zero_()
-        if value.ndim == 4:
-            torch.nn.init.kaiming_normal_(value)
-    path = tmp_path_factory.mktemp("resnet") / "detection_Resnet50_Final.pth"
-    torch.save({f"module.{key}": value for key, value in state_dict.items()}, path)
-    return path
-
-
-@pytest.mark.filterwarnings("ignore:.*weight:UserWarning")  # from facexlib's own loading
-def test_load_detector_resnet50_runs_like_facexlib(resnet_path, astronaut):
-    detector = load_detector(resnet_path)
-    image = astronaut[..., :96, :131]
-    with torch.no_grad():
-        raw = detector(image)
-        expected = reference_of("resnet50", detector)(
-            image.flip(1) * 255 - torch.tensor([104.0, 117, 123]).view(3, 1, 1)
-        )
-    assert raw.scores.std() > 0.01
-    torch.testing.assert_close(raw.scores, expected[1][..., 1])
-    torch.testing.assert_close(raw.box_offsets, expected[0])
-    torch.testing.assert_close(raw.landmark_offsets, expected[2])
-    faces = detect_faces(image, detector, threshold=0)
-    assert len(faces) > 0
-
-
-def test_load_detector_takes_the_weights_of_the_file(mobile_path, tmp_path):
-    saved = torch.load(mobile_path, map_location="cpu", weights_only=True)
-    saved["module.fpn.output1.0.weight"] += 1
-    torch.save(saved, tmp_path / "other.pth")
-    loaded = load_detector(tmp_path / "other.pth").network.state_dict()
-    assert len(loaded) == len(saved)
-    for key, value in saved.items():
-        torch.testing.assert_close(loaded[key.removeprefix("module.")], value, rtol=0, atol=0)
-
-
-def test_load_detector_without_arguments_loads_the_bundled_file(detector):
-    assert detector.name == MOBILE
-    assert next(detector.parameters()).device.type == "cpu"
-    bundled = load_file(BUNDLED_DETECTOR)
-    loaded = detector.network.state_dict()
-    assert loaded.keys() == bundled.keys()
-    assert all(torch.equal(loaded[key], value) for key, value in bundled.items())
-
-
-def test_the_bundled_detector_is_bit_for_bit_the_file_that_it_was_made_from(detector, astronaut):
-    folder = os.environ.get("GPEN_MODELS_DIR")
-    path = Path(folder or "") / "facedetection" / "detection_mobilenet0.25_Final.pth"
-    if not folder or hashlib.sha256(path.read_bytes()).hexdigest() != SOURCE_SHA256:
-        pytest.skip("GPEN_MODELS_DIR does not name a folder with that file in it")
-    assert SOURCE_SHA256 in BUNDLED_DETECTOR.with_name("README.md").read_text("utf-8")
-    with torch.no_grad():
-        expected = load_detector(path)(astronaut)
-        for found, wanted in zip(detector(astronaut), expected, strict=True):
-            assert torch.equal(found, wanted)
-
-
-def test_load_detector_takes_what_the_file_holds(mobile_path, resnet_path):
-    assert load_detector(mobile_path).name == MOBILE
-    assert load_detector(resnet_path).name == RESNET
-
-
-def test_load_detector_reads_safetensors(mobile_path, detector, astronaut, tmp_path):
-    path = tmp_path / "detector.safetensors"
-    save_file(detector.network.state_dict(), path)
-    assert_same_faces(
-        detect_faces(astronaut, load_detector(path)), detect_faces(astronaut, detector)
-    )
-
-
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_load_detector_does_not_depend_on_the_file_afterwards(
-    suffix, mobile_path, astronaut, tmp_path
-):
-    path = tmp_path / f"detector.{suffix}"
-    path.write_bytes((mobile_path if suffix == "pth" else BUNDLED_DETECTOR).read_bytes())
-    detector = load_detector(path)
-    path.write_bytes(b"")
-    assert len(detect_faces(astronaut, detector)) == 1
-
-
-def test_load_detector_is_silent_and_leaves_random_numbers_alone(
-    resnet_path, recwarn, capfd, caplog
-):
-    state = torch.get_rng_state()
-    load_detector(resnet_path)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not [w for w in recwarn.list if "pretrained" in str(w.message) or "weights" in str(w)]
-    assert capfd.readouterr() == ("", "")
-    assert not caplog.records
-
-
-def test_load_detector_of_a_missing_file_names_the_path(tmp_path):
-    with pytest.raises(CheckpointNotFoundError, match=str(tmp_path / "none.pth")):
-        load_detector(tmp_path / "none.pth")
-
-
-def test_load_detector_refuses_code(tmp_path):
-    path = tmp_path / "evil.pth"
-    torch.save({"body": Bomb(tmp_path / "marker")}, path)
-    with pytest.raises(UnsafeCheckpointError):
-        load_detector(path)
-    assert not (tmp_path / "marker").exists()
-
-
-def test_load_detector_of_another_model_says_so(tmp_path):
-    parsenet = {"out_mask_conv.conv2d.weight": torch.zeros(19, 64, 3, 3)}
-    torch.save(parsenet, tmp_path / "parsenet.pth")
-    torch.save(random_state_dict(GpenConfig(256, 1, 0.0625)), tmp_path / "gpen.pth")
-    for path in (tmp_path / "parsenet.pth", tmp_path / "gpen.pth"):
-        with pytest.raises(
-            CheckpointMismatchError,
-            match=rf"^{path.name}: expected a face detector .*{RESNET}.*, got another model.*",
-        ):
-            load_detector(path)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: s.pop("fpn.merge1.0.weight"), "1 missing and 0 unexpected.*fpn.merge1.0.wei"),
-        (lambda s: s.update(extra=torch.zeros(1)), "0 missing and 1 unexpected.*'extra'"),
-        (
-            lambda s: s.update({"fpn.merge1.0.weight": torch.zeros(64, 64, 1, 1)}),
-            r"shape \(64, 64, 3, 3\), got \(64, 64, 1, 1\)",
-        ),
-    ],
-)
-def test_load_detector_of_a_damaged_file_says_what(change, message, detector, tmp_path):
-    state_dict = dict(detector.network.state_dict())
-    change(state_dict)
-    torch.save(state_dict, tmp_path / "file.pth")
-    with pytest.raises(CheckpointMismatchError, match=rf"file\.pth: expected .*{message}"):
-        load_detector(tmp_path / "file.pth")
 
 
 def test_defaults_are_the_documented_ones():

@@ -7,21 +7,7 @@ from hypothesis import strategies as st
 
 from gpen_core.errors import TensorSpecError
 from gpen_core.faces.faces import Faces
-
-
-def make_faces(image_index, tracked=False) -> Faces:
-    """One face per given image index, each with numbers of its own."""
-    image_index = torch.tensor(image_index, dtype=torch.int64)
-    count = len(image_index)
-    number = torch.arange(count, dtype=torch.float32)
-    corners = torch.tensor([1.0, 2.0, 11.0, 22.0])
-    return Faces(
-        image_index=image_index,
-        boxes=number[:, None] * 100 + corners,
-        landmarks=number[:, None, None] * 100 + torch.arange(10.0).view(5, 2),
-        scores=number / 100,
-        track_ids=torch.arange(count) + 7 if tracked else None,
-    )
+from support.faces import make_faces
 
 
 def numbers(faces: Faces) -> list[int]:
@@ -99,7 +85,7 @@ def test_faces_are_compared_and_hashed_by_identity():
     ],
 )
 def test_select_returns_those_faces_in_that_order(which, expected, tracked):
-    faces = make_faces([0, 0, 1], tracked)
+    faces = make_faces([0, 0, 1], tracked=tracked)
     selected = faces.select(which)
     assert numbers(selected) == expected
     assert (selected.track_ids is not None) == tracked
@@ -176,7 +162,7 @@ def test_to_keeps_everything():
 
 @given(st.lists(st.integers(0, 5), max_size=12), st.booleans())
 def test_images_taken_one_by_one_make_the_whole(image_index, tracked):
-    faces = make_faces(image_index, tracked)
+    faces = make_faces(image_index, tracked=tracked)
     joined = Faces.concatenate([Faces.empty(), *(faces.of_image(i) for i in range(6))])
     assert numbers(joined) == numbers(faces.sorted_by_image())
     counts = [len(faces.of_image(i)) for i in range(6)]

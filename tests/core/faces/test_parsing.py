@@ -1,11 +1,9 @@
 import importlib.util
-import inspect
 import re
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
 
 from gpen_core.blending.face_mask import region_mask
@@ -356,94 +354,12 @@ def test_parse_faces_with_a_wrong_option_raises():
         parse_faces(halves(32), parser_by_color(PARSENET, "skin", "hair"), max_batch=0)
 
 
-# Masks of regions
-
-
-def one_hot(labels):
-    """Probabilities of a map of region numbers (N, h, w)."""
-    return F.one_hot(labels, len(REGIONS)).movedim(-1, 1).float()
-
-
-def numbered(height=40, width=60):
-    """Each region in four columns."""
-    return (torch.arange(width) // 4).expand(1, height, width)
-
-
-@pytest.mark.parametrize("region", REGIONS)
-def test_region_mask_is_of_the_region(region):
-    labels = numbered()
-    expected = (labels == REGIONS.index(region)).float()
-    assert torch.equal(region_mask(one_hot(labels), [region], 0), expected)
-    assert torch.equal(region_mask(one_hot(labels), region.value, 0), expected)
-
-
-def test_region_mask_of_several_regions_is_their_union():
-    labels = numbered()
-    mask = region_mask(one_hot(labels), ["skin", FaceRegion.NOSE, "skin"], 0)
-    expected = (labels == REGIONS.index(FaceRegion.SKIN)) | (
-        labels == REGIONS.index(FaceRegion.NOSE)
-    )
-    assert torch.equal(mask, expected.float())
-    faint = region_mask(one_hot(labels) / 4, ["skin", FaceRegion.NOSE, "skin"], 0)
-    assert torch.equal(faint, expected / 4)
-
-
-def test_region_mask_of_all_regions_is_one_everywhere():
-    parsed = torch.rand(2, len(REGIONS), 20, 30, generator=torch.Generator().manual_seed(0))
-    mask = region_mask(parsed.softmax(1), REGIONS, 0.2)
-    torch.testing.assert_close(mask, torch.ones(2, 20, 30))
-    assert mask.max() <= 1
-
-
-def test_region_mask_is_certain_where_only_the_part_of_the_face_is_not():
-    parsed = torch.zeros(1, len(REGIONS), 8, 8)
-    parsed[:, REGIONS.index(FaceRegion.SKIN)] = parsed[:, REGIONS.index(FaceRegion.NOSE)] = 0.5
-    assert bool((region_mask(parsed, FACE_REGIONS, 0.1) > 0.999).all())
-
-
-@pytest.mark.parametrize("size", [64, 512])
-def test_region_mask_ramps_over_the_feather_at_any_size(size):
-    labels = (torch.arange(size) >= size // 2).long().expand(1, size, size)  # background, skin
-    assert REGIONS[:2] == (FaceRegion.BACKGROUND, FaceRegion.SKIN)
-    mask = region_mask(one_hot(labels), [FaceRegion.SKIN], 0.25)[0]
-    start, end = size * 3 // 8, size * 5 // 8
-    assert not mask[:, :start].any()
-    torch.testing.assert_close(mask[:, end:], torch.ones(size, size - end))
-    position = (torch.arange(size // 4) + 0.5) / (size // 4)
-    ramp = (3 * position**2 - 2 * position**3).expand(size, -1)
-    torch.testing.assert_close(mask[:, start:end], ramp)
-
-
-def test_region_mask_grows():
-    labels = (torch.arange(100) >= 50).long().expand(1, 100, 100)
-    assert region_mask(one_hot(labels), ["skin"], 0, grow=0.1)[0, 0].sum() == 60
-    assert region_mask(one_hot(labels), ["skin"], 0, grow=-0.1)[0, 0].sum() == 40
-
-
 def test_region_mask_is_made_of_what_was_parsed():
     parser = parser_by_color(BISENET, "nose", "hat")
     mask = region_mask(parse_faces(halves(128), parser), FACE_REGIONS, 0.02)
     assert mask.shape == (1, 512, 512)
     assert mask[0, 256, 300] > 0.99
     assert mask[0, 256, 470] < 0.01
-
-
-def test_region_mask_with_a_wrong_argument_raises():
-    parsed = one_hot(numbered())
-    with pytest.raises(TensorSpecError, match=r"parsed: expected \(N, 15, h, w\).*got \(1, 19, 4"):
-        region_mask(torch.zeros(1, 19, 4, 4), FACE_REGIONS, 0.1)
-    with pytest.raises(TensorSpecError, match=r"got \(15, 4, 4\)"):
-        region_mask(torch.zeros(15, 4, 4), FACE_REGIONS, 0.1)
-    with pytest.raises(TensorSpecError, match=r"torch\.int64"):
-        region_mask(parsed.long(), FACE_REGIONS, 0.1)
-    with pytest.raises(SettingError, match=r"regions: expected some of background, .*got 'beard'"):
-        region_mask(parsed, ["skin", "beard"], 0.1)
-    with pytest.raises(SettingError, match=r"regions: .* got 'beard'"):
-        region_mask(parsed, "beard", 0.1)
-    with pytest.raises(SettingError, match=r"regions: expected .*got none"):
-        region_mask(parsed, [], 0.1)
-    with pytest.raises(SettingError, match="feather: expected"):
-        region_mask(parsed, FACE_REGIONS, -0.1)
 
 
 # The parser as a module
@@ -569,15 +485,3 @@ def test_load_parser_of_another_model_says_so(tmp_path):
     torch.save({"body.weight": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointMismatchError, match=r"got another model: 1 tensors .*'body\.w"):
         load_parser(tmp_path / "other.pth")
-
-
-def test_registry_names_the_files_that_facexlib_downloads():
-    import facexlib.parsing
-
-    source = inspect.getsource(facexlib.parsing.init_parsing_model)
-    assert set(PARSER_MODELS) == set(PARSER_NAMES)
-    for model in PARSER_MODELS.values():
-        assert f"'{model.url}'" in source
-        assert model.url.endswith("/" + model.filename)
-        assert re.fullmatch("[0-9a-f]{64}", model.sha256)
-        assert model.license == "MIT"

@@ -15,27 +15,15 @@ from gpen_core.faces.selection import (
     parse_indices,
     select_faces,
 )
+from support.faces import make_faces
 
 # The page's own parser is tested against these too, in tests/js/.
 CASES = json.loads((Path(__file__).parents[2] / "cases/face_indices.json").read_text("utf-8"))
 ORDERS = [order.value for order in FaceOrder]
 
 
-def make_faces(image_index, boxes, scores=None) -> Faces:
-    """Faces whose first landmark carries their number."""
-    count = len(image_index)
-    landmarks = torch.zeros(count, 5, 2)
-    landmarks[:, 0, 0] = torch.arange(count)
-    return Faces(
-        torch.tensor(image_index, dtype=torch.int64),
-        torch.tensor(boxes, dtype=torch.float32).view(count, 4),
-        landmarks,
-        torch.tensor(scores or [0.9] * count, dtype=torch.float32),
-    )
-
-
 def numbers(faces: Faces) -> list[int]:
-    return [int(x) for x in faces.landmarks[:, 0, 0].tolist()]
+    return [int(x) // 100 for x in faces.landmarks[:, 0, 0].tolist()]
 
 
 # Left edges 30, 10, 20; upper edges 5, 9, 1; areas 400, 100, 1000; the right and lower edges, the
@@ -99,7 +87,7 @@ def some_faces(draw):
     corners = draw(st.lists(corner, min_size=count, max_size=count))
     boxes = [[x, y, x + w, y + h] for x, y, w, h in corners]
     images = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
-    return make_faces(images, boxes)
+    return make_faces(images, boxes, [0.9] * len(images))
 
 
 @given(some_faces(), st.sampled_from(ORDERS), st.sets(st.integers(0, 4)), st.integers(0, 9))
