@@ -128,6 +128,7 @@ from .faces.settings import (
     Scales,
     SearchSettings,
 )
+from .files import complete_file
 from .geometry.alignment import Template, align_faces, template_landmarks
 from .geometry.resizing import resize
 from .geometry.warping import crop_image
@@ -300,6 +301,7 @@ __all__ = [
     "build_model",
     "canvas_scale",
     "compare_images",
+    "complete_file",
     "convert_checkpoint",
     "crop_faces",
     "crop_image",

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpen_core import GpenConfig
+from gpen_core import GpenConfig, complete_file
 
 from .dataset import random_views
 from .discriminator import PatchDiscriminator, augment
@@ -195,7 +195,6 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write the whole state; the file appears once it is complete."""
-        partial = path.with_suffix(".partial")
         state: dict[str, Any] = {
             "recipe": dataclasses.asdict(self.recipe),
             "config": self.config.to_dict(),
@@ -206,8 +205,8 @@ class Trainer:
             "discriminator": self.discriminator.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
         }
-        torch.save(state, partial)
-        partial.replace(path)
+        with complete_file(path) as partial:
+            torch.save(state, partial)
 
     @torch.no_grad()
     def resume(self, path: Path) -> None:

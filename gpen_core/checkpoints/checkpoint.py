@@ -7,7 +7,6 @@ state dict always has the published names, whatever the file looked like.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from ..bundled import BUNDLED_RESTORER
 from ..errors import CheckpointError, CheckpointNotFoundError
+from ..files import complete_file
 from ..network.build import build_model
 from ..network.config import UNUSED_PREFIX, GpenConfig, expected_shapes, published_fir_kernel
 from ..network.detect import detect_config
@@ -129,11 +129,8 @@ def _write(
     filters = {k: published_fir_kernel(k) for k in expected_shapes(config) if k.endswith(".kernel")}
     stored = {"format": "pt", CONFIG_KEY: json.dumps(config.to_dict()), **metadata}
     tensors = {k: v.detach().cpu().contiguous() for k, v in {**filters, **state_dict}.items()}
-    # Beside the target, so that the rename stays on one file system.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        partial = Path(folder) / path.name
+    with complete_file(path) as partial:
         safetensors.torch.save_file(tensors, partial, metadata=stored)
-        partial.replace(path)
 
 
 def read_notice(path: str | Path) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DegradeSettingsError, TensorSpecError
-from ..images.validation import check_images, is_finite
+from ..errors import DegradeSettingsError
+from ..images.validation import check_finite, check_images
 from ..monitor import SILENT, Monitor
 from .resize import Resize
 from .settings import DegradeSettings
@@ -55,11 +55,7 @@ def degrade(
     """
     check_images(images)
     _check_draws(seed, first_index, strength)
-    if not is_finite(images):
-        raise TensorSpecError(
-            "images: expected finite values in [0, 1], got NaN or infinity. "
-            "Find the node or code that they come from."
-        )
+    check_finite(images)
     degraded = images.clone()
     size = (images.shape[2], images.shape[3])
     for i, image in enumerate(degraded):

@@ -13,7 +13,7 @@ from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import SettingError, TensorSpecError
 from ..geometry.resizing import resize
-from ..images.validation import check_images
+from ..images.validation import check_finite, check_images
 from ..monitor import SILENT, Monitor
 from .faces import Faces
 from .retinaface import (
@@ -114,8 +114,8 @@ def detect_faces(
     for start in range(0, count, chunk):
         monitor.check_interrupt()
         colors = images[start : start + chunk, :3]
-        _check_finite(colors, start)
-        copies = _resize(colors, copy_size).to(device)
+        check_finite(colors, start)
+        copies = resize(colors.float(), copy_size, "bilinear").clamp(0, 1).to(device)
         parts.append(_detect(copies, start, detector, anchors, scale, threshold).to(images.device))
         monitor.on_progress(min(start + chunk, count), count)
     faces = Faces.concatenate(parts)
@@ -168,23 +168,6 @@ def copy_ratio(height: int, width: int, detection_size: int) -> float:
 def scaled_size(height: int, width: int, ratio: float) -> tuple[int, int]:
     """Height and width of a copy, in whole pixels."""
     return max(1, round(height * ratio)), max(1, round(width * ratio))
-
-
-def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    return resize(images.float(), size, "bilinear").clamp(0, 1)
-
-
-def _check_finite(images: Tensor, first_index: int) -> None:
-    """Raise for the first image with NaN or infinity in it."""
-    # The sum shows either in one quick pass of any memory layout; on suspicion look at each value.
-    if bool(images.sum(dtype=torch.float32).isfinite()):
-        return
-    for index, image in enumerate(images, first_index):
-        if not bool(image.isfinite().all()):
-            raise TensorSpecError(
-                f"images: expected finite values, got NaN or infinity in image {index} (from 0). "
-                "Look for the step that made it; half precision often does."
-            )
 
 
 def _check_arguments(images: Tensor, detection_size: int, threshold: float, max_batch: int) -> None:

@@ -19,6 +19,7 @@ from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import NonFiniteOutputError, SettingError, TensorSpecError
 from ..geometry.resizing import resize
+from ..images.validation import check_finite
 from ..monitor import SILENT, Monitor
 from ..settings import Choice
 
@@ -235,8 +236,9 @@ def parse_faces(
     for start in range(0, count, max_batch):
         monitor.check_interrupt()
         chunk = crops[start : start + max_batch]
-        _check_finite(chunk, start)
-        probabilities = parser(_resize(chunk).to(device))
+        check_finite(chunk, start, subject="crop")
+        resized = resize(chunk.float(), (PARSING_SIZE, PARSING_SIZE), "bilinear").clamp(0, 1)
+        probabilities = parser(resized.to(device))
         if not bool(probabilities.isfinite().all()):
             raise NonFiniteOutputError(
                 "parser: expected finite probabilities, got NaN or infinity. "
@@ -245,10 +247,6 @@ def parse_faces(
         parsed[start : start + max_batch] = probabilities
         monitor.on_progress(start + len(chunk), count)
     return parsed
-
-
-def _resize(crops: Tensor) -> Tensor:
-    return resize(crops.float(), (PARSING_SIZE, PARSING_SIZE), "bilinear").clamp(0, 1)
 
 
 def _check_crops(crops: Tensor) -> None:
@@ -264,16 +262,6 @@ def _check_crops(crops: Tensor) -> None:
         raise TensorSpecError(
             f"crops: expected floating point in [0, 1], got {crops.dtype}. "
             "Convert 8-bit images with crops / 255."
-        )
-
-
-def _check_finite(crops: Tensor, first_index: int) -> None:
-    finite = crops.isfinite().flatten(1).all(dim=1).tolist()
-    if not all(finite):
-        raise TensorSpecError(
-            "crops: expected finite values, got NaN or infinity in crop "
-            f"{first_index + finite.index(False)} (from 0). "
-            "Look for the step that made it; half precision often does."
         )
 
 

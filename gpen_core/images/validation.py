@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..errors import TensorSpecError
@@ -46,7 +47,27 @@ def check_masks(user_masks: Tensor | None, images: Tensor) -> None:
         )
 
 
+def check_finite(images: Tensor, first_index: int = 0, *, subject: str = "image") -> None:
+    """Check that there is no NaN or infinity in (N, C, H, W) images.
+
+    Args:
+        images: Floating.
+        first_index: The number of the first, for messages.
+        subject: What they are, for messages.
+
+    Raises:
+        TensorSpecError: There is; the message names the first image that is not finite.
+    """
+    if is_finite(images):
+        return
+    number = first_index + images.isfinite().flatten(1).all(dim=1).tolist().index(False)
+    raise TensorSpecError(
+        f"{subject}s: expected finite values, got NaN or infinity in {subject} {number} (from 0). "
+        "Look for the step that made them; a VAE in fp16 often does."
+    )
+
+
 def is_finite(values: Tensor) -> bool:
     """Whether there is no NaN or infinity in a floating tensor."""
     # The sum shows either in one quick pass. It may overflow though all is well: then look closely.
-    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
+    return bool(values.sum(dtype=torch.float32).isfinite()) or bool(values.isfinite().all())

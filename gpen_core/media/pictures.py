@@ -19,8 +19,8 @@ from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin, Unidentified
 from torch import Tensor
 
 from ..errors import MediaError
+from ..files import complete_file
 from ..images.samples import Samples, to_pixels, to_samples
-from .files import complete_file
 from .picture_metadata import copy_jpeg_segments, copy_png_chunks
 from .tiff import encode_tiff
 

@@ -21,8 +21,8 @@ from torch import Tensor
 from ..errors import MediaError
 from ..faces.clip import stabilize_faces
 from ..faces.faces import Faces
+from ..files import complete_file
 from ..restorer import Restorer
-from .files import complete_file
 from .video_encoding import (
     VideoCodec,
     VideoEncoding,

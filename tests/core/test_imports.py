@@ -12,7 +12,7 @@ import gpen_core
 PACKAGE = Path(gpen_core.__file__).parent
 REPOSITORY = PACKAGE.parent
 FLOORS = (
-    {"errors", "monitor"},
+    {"errors", "files", "monitor"},
     {"bundled", "images", "settings"},
     {"geometry", "network"},
     {"checkpoints", "degradation"},

@@ -1,6 +1,6 @@
 import pytest
 
-from gpen_core.media.files import complete_file
+from gpen_core.files import complete_file
 
 
 def test_a_file_takes_the_place_of_the_old_one_in_one_step(tmp_path):
