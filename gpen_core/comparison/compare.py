@@ -20,7 +20,7 @@ from .color_difference import ciede2000, rgb_to_lab
 from .landmarks import landmark_error
 from .structure import REACH_PX, halve, pool_scales, scale_count, structure_maps
 
-_STRIP_ROWS = 128
+_BAND_ROWS = 128
 """Computed together: the measures take dozens of times the memory of what they look at."""
 
 
@@ -110,22 +110,22 @@ def _measure(
     sums = []
     for scale in range(scale_count(*old.shape[1:])):
         if scale:
-            # Also the strips of a small picture are strips: besides them a quarter of one is held.
+            # In bands too: beside them a quarter of a picture is held.
             old, new = halve(old), halve(new)
             weights = None if weights is None else halve(weights[None])[0]
         height = old.shape[1]
         rows = torch.zeros(2, 7 if scale == 0 else 3, dtype=torch.float64)
-        for top in range(0, height, _STRIP_ROWS):
+        for top in range(0, height, _BAND_ROWS):
             monitor.check_interrupt()
             # With rows above and below for the window to reach into; they are cut off again.
-            first, last = max(top - REACH_PX, 0), min(top + _STRIP_ROWS + REACH_PX, height)
-            strips = [x[:, first:last].to(device, torch.float32) for x in (old, new)]
-            maps = _maps(strips[0], strips[1], is_full_size=scale == 0)
-            maps = maps[:, top - first : top - first + _STRIP_ROWS]
-            # Of one strip, so that float32 is exact enough; not every device has more.
+            first, last = max(top - REACH_PX, 0), min(top + _BAND_ROWS + REACH_PX, height)
+            bands = [x[:, first:last].to(device, torch.float32) for x in (old, new)]
+            maps = _maps(bands[0], bands[1], is_full_size=scale == 0)
+            maps = maps[:, top - first : top - first + _BAND_ROWS]
+            # Of one band, so that float32 is exact enough; not every device has more.
             both = [maps.sum(dim=(1, 2))]
             if weights is not None:
-                own = weights[top : top + _STRIP_ROWS].to(maps)
+                own = weights[top : top + _BAND_ROWS].to(maps)
                 both.append((maps * own).sum(dim=(1, 2)))
             rows[: len(both)] += torch.stack(both).cpu()
         if not rows.isfinite().all():
@@ -138,7 +138,7 @@ def _measure(
 
 
 def _maps(old: Tensor, new: Tensor, *, is_full_size: bool) -> Tensor:
-    """The measures around each pixel of (3, H, W) strips.
+    """The measures around each pixel of (3, H, W) bands.
 
     Returns:
         (K, H, W): ones, SSIM, its contrast and structure; and at full size the squared error, the

@@ -158,11 +158,11 @@ def test_compare_images_shapes_that_do_not_match_say_what_to_do(before, after, r
 
 
 @pytest.mark.parametrize("rows", [6, 7, 16, 47])
-def test_compare_images_strips_make_no_difference(monkeypatch, rows):
+def test_compare_images_bands_make_no_difference(monkeypatch, rows):
     before, after = pair()
     region = noise(48, 5)[:1]
     expected = compare_images(before, after, region)
-    monkeypatch.setattr(compare, "_STRIP_ROWS", rows)
+    monkeypatch.setattr(compare, "_BAND_ROWS", rows)
     actual = compare_images(before, after, region)
     for one, other in ((actual.whole, expected.whole), (actual.region, expected.region)):
         assert one.psnr == pytest.approx(other.psnr, abs=1e-5)
