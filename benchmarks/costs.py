@@ -1,4 +1,4 @@
-"""What the network must cost at least: its arithmetic on a CPU, its memory traffic on a GPU."""
+"""What the network must cost a CPU at least: its arithmetic."""
 
 from __future__ import annotations
 
@@ -19,36 +19,6 @@ def arithmetic_flop(config: GpenConfig) -> int:
         if name.endswith((".weight", "conv.weight")) and len(shape) > 1:
             n_products += math.prod(shape) * _positions(name, config)
     return 2 * n_products
-
-
-def traffic_bytes(config: GpenConfig, element_bytes: int, batch: int) -> int:
-    """Bytes that a layer-by-layer network must move for a batch, every pass perfectly fused.
-
-    Each layer reads its input map, its injected map and its weights once and writes its result
-    once: one pass an encoder layer (filter, convolution, activation), one a styled convolution
-    (convolution, filter, injection, activation), one an RGB layer. Caches are not counted on.
-    """
-    weights = sum(
-        math.prod(shape)
-        for name, shape in expected_shapes(config).items()
-        if not name.endswith(".kernel")
-    )
-    width = config.injected_width
-
-    def elements(resolution: int) -> int:
-        return config.channels(resolution) * resolution**2
-
-    maps = 3 * config.size**2 + elements(config.size)  # encoder 0
-    for resolution in config.resolutions[:-1]:
-        maps += elements(2 * resolution) + elements(resolution)
-    for resolution in config.resolutions:
-        decoded, features = width * elements(resolution), elements(resolution)
-        if resolution > 4:
-            maps += width * elements(resolution // 2) + features + decoded  # up
-        maps += (decoded if resolution > 4 else features) + features + decoded
-        rgb = 3 * resolution**2
-        maps += decoded + rgb + (rgb // 4 if resolution > 4 else 0)
-    return element_bytes * (weights + batch * maps)
 
 
 def _positions(name: str, config: GpenConfig) -> int:

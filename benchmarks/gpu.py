@@ -29,7 +29,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 import around_device
 from traffic import bytes_moved, copy_bandwidth
 
-from gpen_core import SUPPORTED_SIZES, GpenConfig, build_model, random_state_dict
+from gpen_core import DTYPES, SUPPORTED_SIZES, GpenConfig, build_model, random_state_dict
 from gpen_core.network import ops
 from gpen_core.network.ops.dispatch import EAGER_VARIABLE
 from support.reference_gpen import ReferenceGpen
@@ -38,7 +38,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results" / "gpu.md"
 HEADING = "## On a GPU\n"
 PUBLISHED = {size: GpenConfig.published(size) for size in SUPPORTED_SIZES}
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+HALVES = {name: dtype for name, dtype in DTYPES.items() if dtype.itemsize == 2}
 BATCHES = (1, 8)
 
 FUSED, EAGER = "fused", "eager"
@@ -173,7 +173,7 @@ def measure_size(size: int, device: torch.device, bandwidth: float) -> list[Row]
         rows.append(Row(size, dtype, batch, way, ms, peak, floor_ms))
         print(*rows[-1].cells(None), flush=True)
 
-    for name, dtype in DTYPES.items():
+    for name, dtype in HALVES.items():
         network = build_model(state_dict, dtype).to(device)
         for batch in BATCHES:
             measure(FUSED, name, batch, network)

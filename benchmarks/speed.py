@@ -10,12 +10,12 @@ median of the rounds is printed. Peak memory is that of the whole process on a C
 weights and loading included, and what PyTorch allocated on CUDA. ``error`` is the relative L2
 distance to the plain formulation in float32.
 
-The floor is the least time that the arithmetic or the memory allows (``costs.py``). On a CPU:
-the operations of direct convolution, over the best rate of a 2048 x 2048 matrix product and of a
-3x3 convolution of 512 channels, measured in every round; where the network multiplies less
-(``winograd.py``) it may come below. On CUDA: the bytes that perfectly fused layers move, over the
-bandwidth of copying 1 GiB. With ``--processor-time`` everything runs on one thread and is timed by
-what it computed for, which other programs change little.
+The floor is the least time that the arithmetic or the memory allows. On a CPU: the operations of
+direct convolution (``costs.py``), over the best rate of a 2048 x 2048 matrix product and of a 3x3
+convolution of 512 channels, measured in every round; where the network multiplies less
+(``winograd.py``) it may come below. On CUDA: the bytes that the fused network moves
+(``traffic.py``), over the bandwidth of copying 1 GiB. With ``--processor-time`` everything runs on
+one thread and is timed by what it computed for, which other programs change little.
 
 A ratio to plain or onnxruntime says how many times faster a row is; a ratio to the floor, how many
 times the floor it takes.
@@ -39,7 +39,8 @@ from contenders import (
     measure_rate,
     write_checkpoints,
 )
-from costs import arithmetic_flop, traffic_bytes
+from costs import arithmetic_flop
+from traffic import bytes_moved
 
 from gpen_core import DTYPES, GpenConfig
 
@@ -134,7 +135,7 @@ def _row(worker: Worker, workers: list[Worker], rate: float) -> Row:
     if job.device == "cpu":
         floor = job.batch * arithmetic_flop(config) / rate
     else:
-        floor = traffic_bytes(config, dtype.itemsize, job.batch) / rate
+        floor = bytes_moved(config, dtype.itemsize, job.batch) / rate
 
     def times(name: str) -> float | None:
         peers = [w for w in workers if w.contender.name == name and w.contender.batch == job.batch]

@@ -20,6 +20,9 @@ from .precision import dtype_at, full_float32
 class GpenGenerator(nn.Module):
     """GPEN for inference. Built by ``gpen_core.load_model`` or ``gpen_core.build_model``.
 
+    As published it takes and returns crops in [-1, 1], which no other function does: call
+    ``gpen_core.restore_crops`` with crops in [0, 1] instead, which also checks the result.
+
     Convolutions run in ``dtype`` (but see ``precision.py``); the style path and the sum of the RGB
     maps always in float32. Move it between devices with ``to(device)``; to change the dtype, build
     another.
