@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..gpen_core import Monitor
 
-_LEAST_SECONDS_BETWEEN_PREVIEWS = 0.2
+_MIN_PREVIEW_INTERVAL_S = 0.2
 
 
 def check_interrupt() -> None:
@@ -53,7 +53,7 @@ class _FacePreview:
     def __init__(self, total: int) -> None:
         self._bar = comfy.utils.ProgressBar(total)
         self._preview: Image.Image | None = None
-        self._last_preview = -_LEAST_SECONDS_BETWEEN_PREVIEWS
+        self._last_preview = -_MIN_PREVIEW_INTERVAL_S
 
     def on_progress(self, done: int, total: int) -> None:
         """Move the bar, and send the crop that waits to be shown."""
@@ -64,7 +64,7 @@ class _FacePreview:
     def on_crop(self, crop: Tensor) -> None:
         """Keep a picture of a crop from time to time."""
         now = time.monotonic()
-        if now - self._last_preview >= _LEAST_SECONDS_BETWEEN_PREVIEWS:
+        if now - self._last_preview >= _MIN_PREVIEW_INTERVAL_S:
             self._last_preview = now
             self._preview = _thumbnail(crop, args.preview_size)
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 Kernel: TypeAlias = npt.NDArray[np.float64]
 
-_LEAST_SIGMA_PX = 1e-3  # nothing but the centre is left long before
+_MIN_SIGMA_PX = 1e-3  # nothing but the centre is left long before
 _SAMPLES_A_PIXEL = 32  # of a motion
 
 
@@ -87,7 +87,7 @@ def identity_kernel(radius: int) -> Kernel:
 
 def _squared_distance(sigmas: tuple[float, float], angle: float, radius: int) -> Kernel:
     """From the centre, in sigmas."""
-    first, second = (max(sigma, _LEAST_SIGMA_PX) for sigma in sigmas)
+    first, second = (max(sigma, _MIN_SIGMA_PX) for sigma in sigmas)
     x = np.arange(-radius, radius + 1, dtype=np.float64)
     along = x[None] * math.cos(angle) + x[:, None] * math.sin(angle)
     across = x[:, None] * math.cos(angle) - x[None] * math.sin(angle)

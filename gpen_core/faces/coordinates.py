@@ -10,7 +10,7 @@ from torch import Tensor
 from ..geometry.alignment import Template, template_landmarks
 from .tracking import TrackOrder
 
-_LEAST_LIKENESS = 0.2  # of landmarks to the template's, where 1 is the same shape
+_MIN_LIKENESS = 0.2  # of landmarks to the template's, where 1 is the same shape
 
 
 class Pixels:
@@ -40,7 +40,7 @@ class Pose:
         z = z - centre[:, None]
         pose = (z @ template.conj())[:, None] / template.abs().square().sum()
         # Points that are no face may have no scale or angle: such tracks keep a pose of 1.
-        is_weak = (pose * template).norm(dim=1) < _LEAST_LIKENESS * z.norm(dim=1)
+        is_weak = (pose * template).norm(dim=1) < _MIN_LIKENESS * z.norm(dim=1)
         pose[_anywhere_in_track(is_weak | (pose[:, 0] == 0), order)] = 1
         shape = torch.view_as_real(z / pose).flatten(1)
         angle = _unwrap(pose[:, 0].angle(), order)

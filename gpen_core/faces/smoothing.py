@@ -27,7 +27,7 @@ from .tracking import TrackOrder, order_by_track
 # The standard deviation of the weights at strength 1, in frames. Independent noise falls to
 # 1 / sqrt(2 sqrt(pi) sigma) = 1 / 6.5 of itself inside a clip, to twice that at its ends.
 _FULL_SIGMA = 12.0
-_LEAST_SIGMA = 0.75  # narrower ones hardly average anything
+_MIN_SIGMA = 0.75  # narrower ones hardly average anything
 _SIGMA_RATIO = 1.5  # between one width to choose from and the next
 # Two averages, or an average and the data, may differ by this many standard deviations of the
 # noise, as a root mean square over the face's points.
@@ -36,7 +36,7 @@ _CHOICE_SIGMA = 1.5  # frames over which the width changes
 # Least noise assumed, in face sizes: half a pixel on a face of 250. Without it nothing would be
 # averaged in a track that moves and has no noise to compare with.
 _NOISE_FLOOR = 0.002
-_LEAST_FOR_NOISE = 8  # third differences
+_MIN_FOR_NOISE = 8  # third differences
 _MEDIAN_OF_NORMAL = 0.6745  # of its absolute value, in standard deviations
 
 
@@ -111,7 +111,7 @@ def smooth_faces(faces: Faces, strength: float, n_images: int) -> Faces:
 def _sigmas(strength: float) -> list[float]:
     """The widths to choose from, ascending to the one asked for."""
     sigma = kernel_sigma(strength)
-    count = max(0, math.floor(math.log(sigma / _LEAST_SIGMA) / math.log(_SIGMA_RATIO)))
+    count = max(0, math.floor(math.log(sigma / _MIN_SIGMA) / math.log(_SIGMA_RATIO)))
     return [sigma / _SIGMA_RATIO**step for step in range(count, -1, -1)]
 
 
@@ -157,6 +157,6 @@ def _noise(points: Tensor, order: TrackOrder, floor: Tensor) -> Tensor:
     for track, (start, end) in enumerate(order.spans()):
         part = slice(start, max(start, end - 3))
         found = differences[part][in_a_row[part]]
-        if len(found) >= _LEAST_FOR_NOISE:
+        if len(found) >= _MIN_FOR_NOISE:
             noise[track] = torch.maximum(noise[track], found.median() * scale)
     return noise

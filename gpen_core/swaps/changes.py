@@ -27,12 +27,12 @@ _FACE_ROWS, _FACE_COLUMNS = slice(4, 13), slice(4, 12)
 _THIRD = 3  # cells
 # A swap reaches 20 / 255 on faces of 30 pixels, an untouched face at most 2.5 / 255 after JPEG at
 # quality 20 or a quarter of the pixels.
-_LEAST_CHANGE = 4 / 255
+_MIN_CHANGE = 4 / 255
 _ABOVE_NOISE = 2.5  # times the difference that a tenth of the rest of the picture exceeds
 _NOISE_QUANTILE = 0.9
 _MIN_BACKGROUND_CELLS = 64
 _MAX_SAMPLES = 2**18
-_LEAST_TOUCH = 3 / 255
+_MIN_TOUCH = 3 / 255
 _TOUCH_BLUR = 0.03  # of the crop
 _TOUCH_GAP = 0.08  # of the crop; what is alike by chance inside a changed face counts as changed
 
@@ -88,10 +88,10 @@ def find_changes(
 
     fine_energy = crops.square().mean(dim=1).clamp(0, 1)
     blurred = soften(fine_energy, _TOUCH_BLUR).sqrt()
-    least = (_ABOVE_NOISE * fine_noise).clamp_min(_LEAST_TOUCH)
+    least = (_ABOVE_NOISE * fine_noise).clamp_min(_MIN_TOUCH)
     maps = (blurred > least[:, None, None]).float()
     closed = soften(soften(maps, 0, _TOUCH_GAP), 0, -_TOUCH_GAP)
-    return SwapChanges(strength > (_ABOVE_NOISE * noise).clamp_min(_LEAST_CHANGE), strength, closed)
+    return SwapChanges(strength > (_ABOVE_NOISE * noise).clamp_min(_MIN_CHANGE), strength, closed)
 
 
 class _Background:

@@ -146,7 +146,7 @@ def test_compare_measures_the_whole_and_inside_the_mask(comfy):
 def test_compare_equal_pictures_says_so(comfy):
     name = comfy.upload_image(skimage.data.astronaut(), "equal.png")
     result = comfy.run(compare(name, name))
-    assert result.texts("compare") == ["Whole image: equal to the last bit."]
+    assert result.texts("compare") == ["Whole image: equal, bit for bit."]
     assert float(result.texts("ssim")[0]) == pytest.approx(1, abs=1e-6)
 
 
