@@ -30,6 +30,7 @@ from ..gpen_core import (
     FaceParser,
     KnownModel,
     LoadedRestorer,
+    Monitor,
     download,
     find_known,
     load_detector,
@@ -159,7 +160,7 @@ def _fetch(known: KnownModel, folder: Path) -> Path:
     update_bar = progress_bar(known.n_bytes or 1)
     next_update = time.monotonic()
 
-    def on_progress(done: int, total: int | None) -> None:
+    def on_progress(done: int, total: int) -> None:
         nonlocal next_update
         if time.monotonic() < next_update and done != total:
             return
@@ -173,8 +174,7 @@ def _fetch(known: KnownModel, folder: Path) -> Path:
         known,
         folder,
         mirror=os.environ.get(MIRROR_VARIABLE),
-        on_progress=on_progress,
-        check_interrupt=check_interrupt,
+        monitor=Monitor(on_progress, check_interrupt=check_interrupt),
     )
     show_text_in_running_node(f"Downloaded {name}.")
     send_event(DOWNLOADED_EVENT, {"filename": name})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..monitor import SILENT, Monitor
 
 _REACTOR = (
     "https://huggingface.co/datasets/Gourieff/ReActor/resolve/main/models/facerestore_models/"
@@ -150,17 +151,16 @@ def find_known(filename: str) -> KnownModel | None:
     return next((model for model in KNOWN_MODELS if model.filename == filename), None)
 
 
-def file_sha256(path: Path, check_interrupt: Callable[[], None] | None = None) -> str:
+def file_sha256(path: Path, monitor: Monitor = SILENT) -> str:
     """The hash of a file, in lower-case hexadecimal.
 
     Args:
         path: Any file.
-        check_interrupt: Called now and then; what it raises ends the reading.
+        monitor: Asked for interruption now and then; progress is not reported.
     """
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(2**22):
             digest.update(block)
-            if check_interrupt is not None:
-                check_interrupt()
+            monitor.check_interrupt()
     return digest.hexdigest()

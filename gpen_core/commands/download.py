@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import KNOWN_MODELS, MIRROR_VARIABLE, UnreachableError, download, find_known, target_path
+from .. import (
+    KNOWN_MODELS,
+    MIRROR_VARIABLE,
+    Monitor,
+    UnreachableError,
+    download,
+    find_known,
+    target_path,
+)
 
 UNKNOWN_NAME = 2
 UNREACHABLE = 3
@@ -59,8 +67,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.to / model.filename}: already there")
         return 0
     try:
-        with _progress(model.filename) as on_progress:
-            path = download(model, options.to, mirror=options.mirror, on_progress=on_progress)
+        with _progress(model.filename) as monitor:
+            path = download(model, options.to, mirror=options.mirror, monitor=monitor)
     except UnreachableError as error:
         print(error, file=sys.stderr)
         return UNREACHABLE
@@ -83,16 +91,16 @@ def _print_list() -> None:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int | None], None] | None]:
+def _progress(name: str) -> Iterator[Monitor]:
     try:
         from tqdm import tqdm
     except ImportError:
-        yield None
+        yield Monitor()
         return
     with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as bar:
 
-        def update(done: int, total: int | None) -> None:
-            bar.total = total
+        def update(done: int, total: int) -> None:
+            bar.total = total or None
             bar.update(done - bar.n)
 
-        yield update
+        yield Monitor(update)

@@ -12,13 +12,13 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..checkpoints.registry import KnownModel, file_sha256
 from ..checkpoints.safe_load import read_tensors
 from ..errors import CheckpointError, DownloadError, UnreachableError
+from ..monitor import SILENT, Monitor
 from .file_lock import locked
 from .http_stream import (
     POLL_INTERVAL_S,
@@ -93,8 +93,7 @@ def download(
     folder: str | Path,
     *,
     mirror: str | None = None,
-    on_progress: Callable[[int, int | None], None] | None = None,
-    check_interrupt: Callable[[], None] | None = None,
+    monitor: Monitor = SILENT,
 ) -> Path:
     """Download a published file, unless it is there already.
 
@@ -104,9 +103,8 @@ def download(
         model: The file.
         folder: Where to put it; made if need be.
         mirror: As for ``source_url``.
-        on_progress: Called with the bytes that are there and the bytes of the whole file, or None
-            where the server does not tell.
-        check_interrupt: Called often; what it raises ends the download, and what has come is kept.
+        monitor: Told of the bytes that are there and of the bytes of the whole file, 0 where the
+            server does not say. Asked for interruption often; what has come by then is kept.
 
     Returns:
         The file.
@@ -119,7 +117,7 @@ def download(
     folder = Path(folder).absolute()  # for messages, and if the current folder changes
     target = target_path(model.filename, folder)
     url = source_url(model, mirror)
-    transfer = _Transfer(model, target, url, bool(mirror), on_progress, check_interrupt)
+    transfer = _Transfer(model, target, url, bool(mirror), monitor)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(target, lambda: transfer.pause(POLL_INTERVAL_S)):
@@ -141,15 +139,13 @@ class _Transfer:
         target: Path,
         url: str,
         allow_loopback: bool,
-        on_progress: Callable[[int, int | None], None] | None,
-        check_interrupt: Callable[[], None] | None,
+        monitor: Monitor,
     ) -> None:
         self.model = model
         self.target = target
         self.url = url
         self.allow_loopback = allow_loopback
-        self.on_progress = on_progress
-        self.check_interrupt = check_interrupt
+        self.monitor = monitor
         self.part = target.with_name(target.name + ".part")
         self.etag_file = target.with_name(target.name + ".part.etag")
         self.limit = model.n_bytes or MAX_BYTES
@@ -165,8 +161,7 @@ class _Transfer:
         """Sleep, but not through an interruption."""
         deadline = time.monotonic() + seconds
         while True:
-            if self.check_interrupt is not None:
-                self.check_interrupt()
+            self.monitor.check_interrupt()
             left = deadline - time.monotonic()
             if left <= 0:
                 return
@@ -202,7 +197,7 @@ class _Transfer:
                     self.url,
                     self._headers(offset),
                     allow_loopback=self.allow_loopback,
-                    check_interrupt=self.check_interrupt,
+                    monitor=self.monitor,
                 ) as answer:
                     was_answered = True
                     self._receive(answer, offset)
@@ -263,8 +258,7 @@ class _Transfer:
                 if n_bytes > self.limit:
                     break
                 out.write(chunk)
-                if self.on_progress is not None:
-                    self.on_progress(n_bytes, total)
+                self.monitor.on_progress(n_bytes, total or 0)
             out.flush()
             os.fsync(out.fileno())
         if n_bytes > self.limit:
@@ -290,7 +284,7 @@ class _Transfer:
     def _problem(self) -> str | None:
         """Why the part is not the published file."""
         if self.model.sha256 is not None:
-            found = file_sha256(self.part, self.check_interrupt)
+            found = file_sha256(self.part, self.monitor)
             if found != self.model.sha256:
                 return f"expected SHA-256 {self.model.sha256}, got {found}."
             return None

@@ -11,7 +11,7 @@ import queue
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPException
@@ -26,6 +26,8 @@ from urllib.request import (
     Request,
     build_opener,
 )
+
+from ..monitor import SILENT, Monitor
 
 ANSWER_TIMEOUT_S = 15.0
 """Bounds name resolution, connection and redirects together; the time lost without a network."""
@@ -88,7 +90,7 @@ def open_stream(
     headers: Mapping[str, str],
     *,
     allow_loopback: bool = False,
-    check_interrupt: Callable[[], None] | None = None,
+    monitor: Monitor = SILENT,
 ) -> Iterator[Answer]:
     """Ask for a file.
 
@@ -96,14 +98,14 @@ def open_stream(
         url: Its address.
         headers: Further headers of the request.
         allow_loopback: Allow http to this machine, here and in redirects.
-        check_interrupt: Called at least every ``POLL_INTERVAL_S``; what it raises ends all.
+        monitor: Asked for interruption at least every ``POLL_INTERVAL_S``.
 
     Raises:
         UnsafeUrlError: The address, or one that it redirects to, is not https.
         NoAnswerError: No answer within ``ANSWER_TIMEOUT_S``.
     """
     require_safe_url(url, allow_loopback=allow_loopback)
-    reader = _Reader(_opener(allow_loopback), Request(url, headers=dict(headers)), check_interrupt)  # noqa: S310 - checked above
+    reader = _Reader(_opener(allow_loopback), Request(url, headers=dict(headers)), monitor)  # noqa: S310 - checked above
     try:
         yield reader.answer()
     finally:
@@ -151,11 +153,11 @@ class _Reader:
         self,
         opener: OpenerDirector,
         request: Request,
-        check_interrupt: Callable[[], None] | None,
+        monitor: Monitor,
     ) -> None:
         self._opener = opener
         self._request = request
-        self._check_interrupt = check_interrupt
+        self._monitor = monitor
         self._is_closed = threading.Event()
         self._items: queue.Queue[_Head | bytes | Exception | None] = queue.Queue(_CHUNKS_AHEAD)
         threading.Thread(target=self._read, name="gpen-download", daemon=True).start()
@@ -191,8 +193,7 @@ class _Reader:
         """What the thread read next; None if it is silent."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if self._check_interrupt is not None:
-                self._check_interrupt()
+            self._monitor.check_interrupt()
             with contextlib.suppress(queue.Empty):
                 return self._items.get(timeout=POLL_INTERVAL_S)
         return None

@@ -13,6 +13,7 @@ from gpen_core.downloads import download as module
 from gpen_core.downloads import http_stream
 from gpen_core.downloads.download import download, source_url
 from gpen_core.errors import DownloadError
+from gpen_core.monitor import Monitor
 from support.downloads import CONTENT, HALF, NAME, PATH, known, names_in
 from support.file_server import broken_off, serve, stalled, status
 
@@ -26,7 +27,7 @@ def test_download_puts_the_whole_file_in_place_with_progress(site, folder, n_byt
         known(n_bytes=n_bytes),
         folder,
         mirror=site.url,
-        on_progress=lambda done, total: progress.append((done, total)),
+        monitor=Monitor(lambda done, total: progress.append((done, total))),
     )
     assert path == folder / NAME
     assert path.read_bytes() == CONTENT
@@ -50,10 +51,10 @@ def test_download_without_content_length_reads_to_the_end(site, folder):
     site.script = [answer]
     totals = set()
     path = download(
-        known(), folder, mirror=site.url, on_progress=lambda _, total: totals.add(total)
+        known(), folder, mirror=site.url, monitor=Monitor(lambda _, total: totals.add(total))
     )
     assert path.read_bytes() == CONTENT
-    assert totals == {None}
+    assert totals == {0}
 
 
 def test_mirror_takes_the_place_of_the_host_and_keeps_the_path(site, folder):
@@ -221,7 +222,9 @@ def test_two_threads_fetch_the_same_file_once(site, folder):
         results.append(download(known(), folder, mirror=site.url))
 
     def second():
-        results.append(download(known(), folder, mirror=site.url, check_interrupt=waits.set))
+        results.append(
+            download(known(), folder, mirror=site.url, monitor=Monitor(check_interrupt=waits.set))
+        )
 
     threads = [threading.Thread(target=first)]
     threads[0].start()

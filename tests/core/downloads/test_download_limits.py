@@ -12,6 +12,7 @@ from gpen_core.downloads import download as module
 from gpen_core.downloads import http_stream
 from gpen_core.downloads.download import download
 from gpen_core.errors import DownloadError, UnreachableError
+from gpen_core.monitor import Monitor
 from support.downloads import (
     CONTENT,
     HALF,
@@ -53,7 +54,12 @@ def test_a_silent_server_is_unreachable(site, folder, monkeypatch):
 def test_cancelling_keeps_the_part_and_the_next_try_goes_on(site, folder, answer):
     site.script = [answer, silent]
     with pytest.raises(CancelledError):
-        download(known(), folder, mirror=site.url, check_interrupt=cancel_after(folder, HALF))
+        download(
+            known(),
+            folder,
+            mirror=site.url,
+            monitor=Monitor(check_interrupt=cancel_after(folder, HALF)),
+        )
     assert (folder / f"{NAME}.part").read_bytes() == CONTENT[:HALF]
     site.script = []
     assert download(known(), folder, mirror=site.url).read_bytes() == CONTENT
@@ -69,7 +75,7 @@ def test_cancelling_is_heard_while_nobody_answers(site, folder):
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        download(known(), folder, mirror=site.url, check_interrupt=check)
+        download(known(), folder, mirror=site.url, monitor=Monitor(check_interrupt=check))
     assert names_in(folder) == []
 
 
@@ -85,7 +91,7 @@ def test_cancelling_is_heard_between_retries(site, folder, monkeypatch):
                 raise CancelledError
 
     with pytest.raises(CancelledError):
-        download(known(), folder, mirror=site.url, check_interrupt=check)
+        download(known(), folder, mirror=site.url, monitor=Monitor(check_interrupt=check))
 
 
 def test_too_little_free_space_is_said_before_the_first_byte(site, folder, monkeypatch):

@@ -10,6 +10,7 @@ from gpen_core.downloads import download as module
 from gpen_core.downloads import http_stream
 from gpen_core.downloads.download import download, target_path
 from gpen_core.errors import DownloadError
+from gpen_core.monitor import Monitor
 from support.downloads import CONTENT, HALF, NAME, PATH, known, names_in
 from support.file_server import broken_off, status
 from support.hostile import Bomb
@@ -34,7 +35,10 @@ def test_a_file_of_another_size_is_refused_before_it_is_fetched(site, folder):
     progress = []
     with pytest.raises(DownloadError, match=f"expected 99 bytes, got a file of {len(CONTENT)}"):
         download(
-            known(n_bytes=99), folder, mirror=site.url, on_progress=lambda *p: progress.append(p)
+            known(n_bytes=99),
+            folder,
+            mirror=site.url,
+            monitor=Monitor(lambda *p: progress.append(p)),
         )
     assert progress == []
     assert names_in(folder) == []
