@@ -8,8 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import GpenError
-
 COMMANDS = {
     "restore": "restore the faces in pictures, folders and videos",
     "compare": "measure how alike two pictures are",
@@ -32,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = make_parser(arguments[0] if arguments else "").parse_args(arguments)
+    from . import GpenError  # here, because it brings in PyTorch
+
     try:
         return int(options.run(options))
     except (GpenError, OSError) as error:
