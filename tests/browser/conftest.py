@@ -24,13 +24,13 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def comfy_newest(synthetic_models, model_folders) -> Iterator[ComfyServer]:
+def comfy_newest(model_folders, packs) -> Iterator[ComfyServer]:
     """A ComfyUI that serves the newest front end instead of its own."""
     folder = newest_front_end()
     if folder is None:
         pytest.skip("no newest front end: run 'make setup', or name it in GPEN_FRONT_END")
     arguments = ["--cpu", "--front-end-root", str(folder)]
-    with ComfyServer(models=model_folders, arguments=arguments) as server:
+    with ComfyServer(models=model_folders, packs=packs, arguments=arguments) as server:
         yield server
 
 

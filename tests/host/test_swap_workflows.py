@@ -44,8 +44,23 @@ def test_swap_workflows_name_the_swap_model_and_leave_its_restoration_off(name):
     assert model["directory"] == "insightface"
     assert len(model["hash"]) == 64
     (note,) = [node for node in workflow["nodes"] if node["type"] == "MarkdownNote"]
-    assert f"`{SWAP_MODEL}` in `models/insightface`" in note["widgets_values"][0]
+    assert f"**{SWAP_MODEL}** in **models/insightface**" in note["widgets_values"][0]
     assert {SWAP_MODEL, "none"} <= {v for v in swap["widgets_values"] if isinstance(v, str)}
+
+
+def test_the_nodes_of_the_video_pack_are_saved_as_it_saves_them():
+    """It takes another format than the saved one where the keys of its buttons are missing."""
+    workflow = json.loads((WORKFLOWS / "reactor_swap_video.json").read_text("utf-8"))
+    saved = {node["type"]: node.get("widgets_values") for node in workflow["nodes"]}
+    assert set(saved["VHS_LoadVideo"]) == {
+        *("video", "force_rate", "custom_width", "custom_height", "frame_load_cap"),
+        *("skip_first_frames", "select_every_nth", "format"),
+        *("choose video to upload", "videopreview"),
+    }
+    assert set(saved["VHS_VideoCombine"]) == {
+        *("frame_rate", "loop_count", "filename_prefix", "format", "pix_fmt", "crf"),
+        *("save_metadata", "trim_to_audio", "pingpong", "save_output", "videopreview"),
+    }
 
 
 def test_the_swap_workflow_blends_the_largest_face_and_nothing_else(comfy, astronaut_name):
