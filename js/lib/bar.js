@@ -45,8 +45,8 @@ export class ZoomButtons {
       button("−", "Zoom out (−)", step(1 / 1.5)),
       this.label,
       button("+", "Zoom in (+)", step(1.5)),
-      button("1:1", "One pixel a pixel (1)", () => stage.zoomTo(1)),
-      button("Fit", "Show the whole picture (0 or double click)", () => stage.fit()),
+      button("1:1", "Pixel for pixel (1)", () => stage.zoomTo(1)),
+      button("Fit", "Show the whole picture (0 or double-click)", () => stage.fit()),
     );
   }
 
