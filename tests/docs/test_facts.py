@@ -22,6 +22,7 @@ SOURCES = {
     for folder in ("gpen_core", "nodes")
     for file in sorted((REPOSITORY / folder).rglob("*.py"))
 }
+TESTS = "".join(file.read_text("utf-8") for file in sorted((REPOSITORY / "tests").rglob("*.py")))
 MEGABYTES = r"[^()\n]{0,3}\((\d+(?:\.\d+)?) MB\)"
 BUNDLED = {
     BUNDLED_NAME.removesuffix(" (bundled)"): BUNDLED_RESTORER,
@@ -44,12 +45,8 @@ def _messages():
 @every_page
 def test_every_hash_is_that_of_a_known_file(page):
     known = {sha256 for model in KNOWN_MODELS for sha256 in model.hashes}
-    known |= set(re.findall(r"SOURCE_SHA256 = \"(\w+)\"", _all_tests()))
+    known |= set(re.findall(r"SOURCE_SHA256 = \"(\w+)\"", TESTS))
     assert set(re.findall(r"\b[0-9a-f]{64}\b", PAGES[page])) <= known
-
-
-def _all_tests():
-    return (REPOSITORY / "tests/core/faces/test_detection.py").read_text("utf-8")
 
 
 @every_page
@@ -132,9 +129,8 @@ def test_every_command_line_is_one_that_the_parser_takes(page):
 
 @every_page
 def test_environment_variables_exist(page):
-    code = "".join(SOURCES.values())
-    for folder in ("tools", "tests"):
-        code += "".join(f.read_text("utf-8") for f in (REPOSITORY / folder).rglob("*.py"))
+    tools = "".join(file.read_text("utf-8") for file in (REPOSITORY / "tools").rglob("*.py"))
+    code = "".join(SOURCES.values()) + tools + TESTS
     words = re.findall(r"\bGPEN_[A-Z_]+\b", PAGES[page])
     assert {word for word in words if f'"{word}"' not in code} == set()
 
