@@ -82,6 +82,13 @@ class OnStandIn(Tensor):
         raise RuntimeError("a tensor of the stand-in is used outside of stand_in_gpu()")
 
 
+class ClaimsToBeOnCuda(Tensor):
+    """A tensor that says it is on ``DEVICE``, for code that asks where and computes nothing."""
+
+    device = DEVICE
+    is_cuda = True
+
+
 class _Dispatch(TorchDispatchMode):
     def __init__(self, crossings: Crossings, *, is_apple: bool) -> None:
         super().__init__()

@@ -10,16 +10,9 @@ import torch
 from gpen_core.network.ops import dispatch as dispatch_module
 from gpen_core.network.ops.dispatch import Dispatcher
 from gpen_core.network.ops.shared import KernelError
+from support.stand_in_gpu import DEVICE, ClaimsToBeOnCuda
 
-DEVICE = torch.device("cuda", 0)
 REFERENCE = SimpleNamespace(blur=lambda x: "reference")
-
-
-class ClaimsToBeOnCuda(torch.Tensor):
-    """A CPU tensor that says it is on a CUDA device."""
-
-    device = DEVICE
-    is_cuda = True
 
 
 def on_cuda(dtype=torch.float32):
