@@ -7,9 +7,10 @@ import pytest
 import torch
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from gpen_core.checkpoints.onnx.weights import read_onnx_state_dict
+from gpen_core.checkpoints.checkpoint import load_state_dict
 from gpen_core.network.config import SUPPORTED_SIZES, GpenConfig
 from support.onnx_export import export_onnx
+from support.onnx_networks import SMALL, published
 from support.reference_gpen import ReferenceGpen, random_state_dict
 
 # As narrow as each size may be: a channel at full resolution.
@@ -23,51 +24,24 @@ def network_of(size: int) -> ReferenceGpen:
     return network.eval()
 
 
-@pytest.fixture(scope="module")
-def network() -> ReferenceGpen:
-    return network_of(256)
-
-
-@pytest.fixture(scope="module")
-def exported(network, tmp_path_factory) -> bytes:
-    path = export_onnx(network, tmp_path_factory.mktemp("onnx") / "a.onnx", size=256)
-    return path.read_bytes()
-
-
-@pytest.fixture
-def model(exported) -> onnx.ModelProto:
-    """A fresh copy of the export to operate on."""
-    return onnx.ModelProto.FromString(exported)
-
-
-@pytest.fixture
-def read(tmp_path):
-    def read_model(model: onnx.ModelProto) -> dict[str, torch.Tensor]:
-        onnx.save(model, tmp_path / "model.onnx")
-        return read_onnx_state_dict(tmp_path / "model.onnx")
-
-    return read_model
-
-
-def assert_weights_of(network: ReferenceGpen, actual, tolerance: float = 1e-6) -> None:
-    wanted = network.state_dict()
+def assert_weights_are(wanted: dict, actual: dict, tolerance: float = 1e-6) -> None:
     assert set(actual) == set(wanted)
     for name, tensor in actual.items():
         torch.testing.assert_close(tensor, wanted[name], atol=tolerance, rtol=tolerance, msg=name)
 
 
 @pytest.mark.parametrize("keep_io_types", [False, True])
-def test_a_file_that_onnxruntime_made_half_precision_is_read(model, network, read, keep_io_types):
-    half = convert_float_to_float16(model, keep_io_types=keep_io_types)
-    assert_weights_of(network, read(half), 1e-3)
+def test_a_file_that_onnxruntime_made_half_precision_is_read(small, read, keep_io_types):
+    half = convert_float_to_float16(small, keep_io_types=keep_io_types)
+    assert_weights_are(published(SMALL), read(half), 1e-3)
 
 
-def test_nodes_in_any_order_make_the_same_weights(model, network, read):
-    nodes = list(model.graph.node)
+def test_nodes_in_any_order_make_the_same_weights(small, read):
+    nodes = list(small.graph.node)
     random.Random(0).shuffle(nodes)  # noqa: S311
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    assert_weights_of(network, read(model))
+    del small.graph.node[:]
+    small.graph.node.extend(nodes)
+    assert_weights_are(published(SMALL), read(small))
 
 
 @pytest.mark.parametrize("size", SUPPORTED_SIZES)
@@ -77,7 +51,7 @@ def test_the_oldest_form_is_read_at_every_size(tmp_path, size):
     path = export_onnx(network, tmp_path / "a.onnx", size=size, opset=10, weights_as_inputs=True)
     inputs = {value.name for value in onnx.load(path).graph.input}
     assert len(inputs) > 50
-    assert_weights_of(network, read_onnx_state_dict(path))
+    assert_weights_are(network.state_dict(), load_state_dict(path))
 
 
 @pytest.mark.parametrize("name", ["generator.conv1", "generator.convs.4", "generator.convs.5"])
@@ -85,4 +59,4 @@ def test_a_layer_that_injects_nothing_is_read(tmp_path, name):
     network = network_of(256)
     network.get_parameter(f"{name}.noise.weight").data.zero_()
     path = export_onnx(network, tmp_path / "a.onnx", size=256)
-    assert_weights_of(network, read_onnx_state_dict(path))
+    assert_weights_are(network.state_dict(), load_state_dict(path))
