@@ -51,7 +51,10 @@ export class FacesView extends View {
    */
   showFrame(frame) {
     showFile(this.picture, frame.picture);
-    this.boxes.replaceChildren(...frame.faces.map((face) => this.makeBox(face)));
+    const focused = [...this.boxes.children].indexOf(/** @type {Element} */ (document.activeElement));
+    const boxes = frame.faces.map((face) => this.makeBox(face));
+    this.boxes.replaceChildren(...boxes);
+    boxes[focused]?.focus(); // it stays on a face that is drawn anew under the hand
     this.info.textContent = this.summary;
     this.faceLine.textContent = "";
   }

@@ -141,6 +141,15 @@ def test_faces_are_picked_by_keys(page, picker):
     assert widget(page, "indices") == ""
 
 
+def test_the_pointer_over_the_view_leaves_the_focus_on_its_face(page, picker):
+    page.page.mouse.move(0, 0)
+    page.settle()
+    face(picker, 2).focus()
+    face(picker, 0).hover()
+    page.page.keyboard.press("Space")
+    assert widget(page, "indices") == "2"
+
+
 def test_a_click_is_one_step_of_undo(page, picker):
     face(picker, 0).click()
     face(picker, 2).click()
