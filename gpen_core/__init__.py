@@ -122,7 +122,7 @@ if TYPE_CHECKING:
         parse_faces,
     )
     from .faces.retinaface import FaceDetector
-    from .faces.search import search_faces
+    from .faces.search import search_bytes, search_faces
     from .faces.selection import FaceOrder, number_faces, parse_indices, select_faces
     from .faces.settings import (
         DEFAULT_DETECTION_SIZE,
@@ -365,6 +365,7 @@ __all__ = [
     "restore_video",
     "save_checkpoint",
     "seam",
+    "search_bytes",
     "search_faces",
     "select_faces",
     "setting_paths",

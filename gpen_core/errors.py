@@ -92,7 +92,7 @@ class FrameMatchError(GpenError, ValueError):
 
 
 class DeviceMemoryError(GpenError, torch.cuda.OutOfMemoryError):
-    """Not even one face fits into the device's memory."""
+    """Not even one face or image fits into the device's memory."""
 
 
 class MediaError(GpenError, ValueError):

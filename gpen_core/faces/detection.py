@@ -14,10 +14,12 @@ from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import SettingError, TensorSpecError
 from ..geometry.resizing import resize
 from ..images.validation import check_finite, check_images
+from ..images.batches import run_in_parts
 from ..monitor import SILENT, Monitor
 from .faces import Faces
 from .retinaface import (
     FaceDetector,
+    RawFaces,
     decode_boxes,
     decode_landmarks,
     make_anchors,
@@ -88,7 +90,8 @@ def detect_faces(
             a long side of at most 8 times that. Larger finds smaller faces and takes longer;
             smaller is surer of faces that fill the image. 0: full resolution.
         threshold: The minimum score of a face, in [0, 1]. Lower finds more, some of them false.
-        max_batch: Images in one call of the network; large ones go in smaller numbers.
+        max_batch: Images in one call of the network; large ones go in smaller numbers. Where they
+            do not fit into the device's memory together, they are halved until they do.
         monitor: Told of progress in images.
 
     Returns:
@@ -99,6 +102,7 @@ def detect_faces(
     Raises:
         TensorSpecError: ``images`` is of another shape or dtype, or has NaN or infinity in it.
         SettingError: Another argument is out of range.
+        DeviceMemoryError: Not even one image fits.
     """
     _check_arguments(images, detection_size, threshold, max_batch)
     count, _, height, width = images.shape
@@ -134,7 +138,14 @@ def _detect(
     """The faces in one chunk of copies, in pixels of the images they were made from."""
     from torchvision.ops import batched_nms  # here, so that importing the package stays quick
 
-    raw = detector(copies)
+    height, width = copies.shape[-2:]
+    too_little = (
+        f"detector: expected memory for one image of {width}x{height} pixels, got less than the "
+        f"{detector.activation_bytes(height * width) / 2**20:.0f} MB it takes. Lower "
+        "detection_size, or close what else uses the device."
+    )
+    parts = run_in_parts(detector, copies, too_little)
+    raw = parts[0] if len(parts) == 1 else RawFaces(*map(torch.cat, zip(*parts, strict=True)))
     if not bool(raw.scores.isfinite().all()):
         raise TensorSpecError(
             "detector: expected finite scores, got NaN or infinity. "

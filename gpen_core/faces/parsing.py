@@ -20,12 +20,12 @@ from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import NonFiniteOutputError, SettingError, TensorSpecError
 from ..geometry.resizing import resize
 from ..images.validation import check_finite
+from ..images.batches import run_in_parts
 from ..monitor import SILENT, Monitor
 from ..settings import Choice
 
 PARSING_SIZE = 512
 """Height and width in pixels of the crops that the networks were trained on."""
-# Activations of ParseNet take about 0.5 GB a face.
 DEFAULT_MAX_BATCH = 4
 
 
@@ -74,6 +74,7 @@ class _Spec:
     std: tuple[float, float, float]  # divided by
     labels: dict[FaceRegion, tuple[int, ...]]  # the network's labels of each region
     signature: str  # a tensor that the other network does not have
+    activation_bytes: int  # most that is alive of one face in float32, counted tensor by tensor
 
 
 _N_LABELS = 19
@@ -103,6 +104,7 @@ _SPECS = {
             FaceRegion.CLOTH: (18,),
         },
         signature="out_mask_conv.conv2d.weight",
+        activation_bytes=391 * 2**20,
     ),
     # Both: facexlib's repository, inference/inference_parsing.py, which agrees with test.py and
     # face_dataset.py of zllrunning/face-parsing.PyTorch, where the network was trained: background,
@@ -129,6 +131,7 @@ _SPECS = {
             FaceRegion.HAT: (18,),
         },
         signature="cp.resnet.conv1.weight",
+        activation_bytes=77 * 2**20,
     ),
 }
 
@@ -149,6 +152,10 @@ class FaceParser(nn.Module):
         self.name = name
         self.network = _build_network(name)
         self.eval()
+
+    def activation_bytes(self) -> int:
+        """How much memory one face takes while it is processed, without the weights."""
+        return _SPECS[self.name].activation_bytes
 
     def forward(self, crops: Tensor) -> Tensor:
         """Run the network.
@@ -213,7 +220,8 @@ def parse_faces(
         crops: (N, 3, S, S) floating point RGB in [0, 1], aligned faces of any size, on any device.
             Not modified. They are resized to ``PARSING_SIZE``, with antialiasing.
         parser: From ``load_parser``.
-        max_batch: Faces in one call of the network.
+        max_batch: Faces in one call of the network. Where they do not fit into the device's
+            memory together, they are halved until they do.
         monitor: Told of progress in faces.
 
     Returns:
@@ -223,6 +231,7 @@ def parse_faces(
     Raises:
         TensorSpecError: ``crops`` is of another shape or dtype, or has NaN or infinity in it.
         NonFiniteOutputError: The network returned NaN or infinity.
+        DeviceMemoryError: Not even one face fits.
         SettingError: ``max_batch`` is out of range.
     """
     _check_crops(crops)
@@ -230,6 +239,10 @@ def parse_faces(
         raise SettingError(f"max_batch: expected at least 1, got {max_batch}. Try 4.")
     device = next(parser.parameters()).device
     count = len(crops)
+    too_little = (
+        "parser: expected memory for one face, got less than the "
+        f"{parser.activation_bytes() / 2**20:.0f} MB it takes. Close what else uses the device."
+    )
     parsed = torch.empty(
         (count, len(REGIONS), PARSING_SIZE, PARSING_SIZE), dtype=torch.float32, device=crops.device
     )
@@ -238,7 +251,7 @@ def parse_faces(
         chunk = crops[start : start + max_batch]
         check_finite(chunk, start, subject="crop")
         resized = resize(chunk.float(), (PARSING_SIZE, PARSING_SIZE), "bilinear").clamp(0, 1)
-        probabilities = parser(resized.to(device))
+        probabilities = torch.cat(run_in_parts(parser, resized.to(device), too_little))
         if not bool(probabilities.isfinite().all()):
             raise NonFiniteOutputError(
                 "parser: expected finite probabilities, got NaN or infinity. "

@@ -24,6 +24,8 @@ _LEVELS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))
 _CENTER_VARIANCE = 0.1
 _SIZE_VARIANCE = 0.2
 _MEAN_BGR = (104.0, 117.0, 123.0)
+# Most that is alive for each pixel of the image in float32, counted tensor by tensor.
+_BYTES_PER_PIXEL = {"retinaface_mobile0.25": 64, "retinaface_resnet50": 233}
 _MAX_LOG_SCALE = math.log(1000.0)  # an anchor grows at most so much: no infinity from wild weights
 
 
@@ -51,6 +53,10 @@ class FaceDetector(nn.Module):
         self.name = name
         self.network = _build_network(DETECTOR_NETWORKS[name])
         self.eval()
+
+    def activation_bytes(self, pixels: int) -> int:
+        """How much memory images of so many pixels take in one call, without the weights."""
+        return pixels * _BYTES_PER_PIXEL[self.name]
 
     def forward(self, images: Tensor) -> RawFaces:
         """Run the network.

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from ..blending.crops import CropPlan
-from ..errors import DeviceMemoryError, NonFiniteOutputError, is_out_of_memory
+from ..errors import NonFiniteOutputError
 from ..faces.faces import Faces
 from ..geometry.alignment import Template
 from ..geometry.resizing import resize
 from ..images.validation import check_images, is_finite
+from ..images.batches import run_in_parts
 from ..monitor import SILENT, Monitor
 from ..network.generator import GpenGenerator
 
@@ -83,11 +84,17 @@ def restore_crops(
     """
     size, device = model.config.size, next(model.parameters()).device
     step = max_batch or max(len(crops), 1)
+    too_little = (
+        f"network: expected memory for one face of {size} pixels, got less than the "
+        f"{model.activation_bytes() / 2**30:.1f} GB it takes. Use fp16, a smaller model, or close "
+        "what else uses the device."
+    )
     restored = crops.new_empty((0 if step >= len(crops) else len(crops), 3, size, size))
     for start in range(0, len(crops), step):
         monitor.check_interrupt()
         chunk = resize(crops[start : start + step].to(device), (size, size))
-        chunk = _run_network(chunk, model)
+        parts = run_in_parts(lambda part: _run_network(part, model), chunk, too_little)
+        chunk = parts[0] if len(parts) == 1 else torch.cat(parts)
         for n_done, crop in enumerate(chunk, start + 1):
             monitor.on_crop(crop)
             monitor.on_progress(n_done, len(crops))
@@ -118,24 +125,10 @@ def faces_that_fit(model: GpenGenerator, free_bytes: float | None = None) -> int
 
 
 def _run_network(crops: Tensor, model: GpenGenerator) -> Tensor:
-    """Restore crops of the network's size on its device, all together if they fit there."""
-    restored: Tensor | None = None
-    try:
-        # To [-1, 1] and to the network's memory order in one allocation: it may be large.
-        normalised = torch.empty_like(crops, memory_format=torch.channels_last)
-        restored = model(torch.add(-_ONE, crops, alpha=2, out=normalised))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        if len(crops) < 2:
-            raise DeviceMemoryError(
-                f"network: expected memory for one face of {model.config.size} pixels, got less "
-                f"than the {model.activation_bytes() / 2**30:.1f} GB it takes. Use fp16, a "
-                "smaller model, or close what else uses the device."
-            ) from error
-    if restored is None:  # here, where the error no longer holds on to the memory
-        half = len(crops) // 2
-        return torch.cat([_run_network(crops[:half], model), _run_network(crops[half:], model)])
+    """Restore crops of the network's size on its device."""
+    # To [-1, 1] and to the network's memory order in one allocation: it may be large.
+    normalised = torch.empty_like(crops, memory_format=torch.channels_last)
+    restored: Tensor = model(torch.add(-_ONE, crops, alpha=2, out=normalised))
     if not is_finite(restored):
         raise NonFiniteOutputError(
             f"network: expected finite pixels, got NaN or infinity in {model.dtype}. "
