@@ -28,11 +28,10 @@ from ..gpen_core import (
 from .host import (
     faces_at_once,
     fit_masks,
-    network_on_device,
     to_channels_first,
     to_channels_last,
 )
-from .models import load_parser_on_device
+from .models import host_parser
 from .preview import before_after_ui
 from .progress import face_monitor
 from .report import count_text, crop_outputs, restored_text
@@ -46,8 +45,8 @@ from .types import (
 )
 from .widgets import (
     detector_inputs,
-    find_faces,
     fraction_input,
+    load_and_find,
     output_crops_input,
     smoothing_input,
     template_input,
@@ -196,18 +195,19 @@ class GpenBlendSwap(io.ComfyNode):
             return cls._output(result, reason, face_model, output_crops, view)
 
         originals = to_channels_first(original)
+        hosted_parser = None if parser == _NO_PARSER else host_parser(parser)
+        networks = [model] if hosted_parser is None else [model, hosted_parser]
         frames = match_frames(originals, images)
-        found = find_faces(images, detector, widgets) if faces is None else faces.faces
+        found = load_and_find(images, detector, widgets, *networks, known=faces)
         settings = pick_settings(SwapSettings, widgets)
         found = stabilize_faces(found, len(images), smoothing)
-        network = network_on_device(model)
         result = blend_swap(
             SwapPairs(originals, images, frames),
             found,
-            network,
+            model.network,
             settings=settings,
             user_masks=_masks_of_frames(mask, frames, len(originals), images),
-            parser=None if parser == _NO_PARSER else load_parser_on_device(parser),
+            parser=None if hosted_parser is None else hosted_parser.network,
             run=RunOptions(
                 faces_at_once(model), keep_crops=output_crops, monitor=face_monitor(len(found))
             ),

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 
-import comfy.model_management as mm
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import (
     Faces,
     Monitor,
+    SearchSettings,
     TensorSpecError,
     box_masks,
     compare_images,
     describe_comparison,
     resize,
 )
-from .host import AUTO, fit_masks, to_channels_first
-from .models import load_detector_on_device
+from .host import AUTO, device_of, fit_masks, load_together, to_channels_first
+from .models import host_detector
 from .preview import before_after_ui
 from .progress import check_interrupt
 from .schema import node_schema
@@ -163,12 +163,14 @@ class GpenCompare(io.ComfyNode):
             boxes = box_masks(faces.faces, len(news), (news.shape[2], news.shape[3]), scale)
             region = boxes if region is None else boxes * region
         resized = resize(olds, (news.shape[2], news.shape[3]))
+        detector = host_detector(AUTO, news.shape, SearchSettings())
+        load_together(detector)
         comparison = compare_images(
             resized,
             news,
             region,
-            detector=load_detector_on_device(AUTO),
-            device=mm.get_torch_device(),
+            detector=detector.network,
+            device=device_of(detector.network),
             monitor=Monitor(check_interrupt=check_interrupt),
         )
         text = describe_comparison(comparison, has_region=region is not None)

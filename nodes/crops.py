@@ -12,7 +12,7 @@ from ..gpen_core import BlendSettings, crop_faces, paste_faces, restore_crops
 from .host import (
     faces_at_once,
     fit_masks,
-    network_on_device,
+    load_together,
     show_text,
     to_channels_first,
     to_channels_last,
@@ -115,9 +115,10 @@ class GpenRestoreCrops(io.ComfyNode):
         """Restore the crops."""
         inputs = to_channels_first(crops)[:, :3].float()
         started = time.monotonic()
+        load_together(model)
         restored = restore_crops(
             inputs,
-            network_on_device(model),
+            model.network,
             max_batch=faces_at_once(model),
             monitor=face_monitor(len(inputs)),
         )

@@ -13,7 +13,7 @@ from .preview import host_faces, numbered_faces_ui
 from .report import count_text
 from .schema import node_schema
 from .types import GpenFacesSocket
-from .widgets import detector_inputs, find_faces
+from .widgets import detector_inputs, load_and_find
 
 
 class GpenDetectFaces(io.ComfyNode):
@@ -56,7 +56,7 @@ class GpenDetectFaces(io.ComfyNode):
     def execute(cls, image: Tensor, detector: str, **search: Any) -> io.NodeOutput:
         """Find the faces and draw them."""
         images = to_channels_first(image)
-        faces = find_faces(images, detector, search)
+        faces = load_and_find(images, detector, search)
         # As Select Faces counts unless told otherwise, so that its numbers are these.
         faces = select_faces(faces, order=FaceOrder.LARGE_SMALL)
         text = f"Found {count_text(len(faces), len(images))}."

@@ -15,8 +15,8 @@ from ..gpen_core import (
     intersect,
     parse_regions,
 )
-from .host import fit_masks, to_channels_first
-from .models import load_parser_on_device
+from .host import fit_masks, load_together, to_channels_first
+from .models import host_parser
 from .progress import node_monitor
 from .schema import node_schema
 from .types import GpenFacesSocket, HostedFaces
@@ -154,10 +154,12 @@ class GpenFaceMask(io.ComfyNode):
         crop_masks = None
         if parser != _NO_PARSER:
             chosen = [FaceRegion(name) for name, wanted in regions.items() if wanted]
+            hosted_parser = host_parser(parser)
+            load_together(hosted_parser)
             crop_masks = parse_regions(
                 images,
                 faces.faces,
-                load_parser_on_device(parser),
+                hosted_parser.network,
                 chosen,
                 region_feather,
                 template=template,

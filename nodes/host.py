@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import comfy.model_management as mm
 import torch
 import torch.nn.functional as F
-from comfy.model_patcher import ModelPatcher
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor, nn
 
-from ..gpen_core import DTYPES, GpenGenerator, TensorSpecError, faces_that_fit
-from .types import HostedModel
+from ..gpen_core import DTYPES, TensorSpecError, faces_that_fit
+from .types import Hosted, HostedModel
 
 AUTO = "auto"
 
@@ -34,28 +34,38 @@ def dtype_name(dtype: torch.dtype) -> str:
     return next(name for name, value in DTYPES.items() if value == dtype)
 
 
-def load_on_device(patcher: ModelPatcher, memory_required: int) -> nn.Module:
-    """A network in ComfyUI's memory management, on the device it computes on."""
+def load_together(*networks: Hosted[Any]) -> None:
+    """Move networks to the devices they compute on, with memory free for any of them to work.
+
+    All that work side by side come in one call: where memory is short, ComfyUI takes off the
+    device what another call has put there.
+    """
+    if not networks:
+        return
     # The networks are small and their layers are not ComfyUI's, which alone can stay offloaded in
     # part: load them whole. --novram loads nothing by itself, so that is made up for here.
-    mm.load_models_gpu([patcher], memory_required=memory_required, force_full_load=True)
-    model: nn.Module = patcher.model
-    return model.to(patcher.load_device)
+    mm.load_models_gpu(
+        [hosted.patcher for hosted in networks],
+        memory_required=max(hosted.working_bytes for hosted in networks),
+        force_full_load=True,
+    )
+    for hosted in networks:
+        hosted.network.to(hosted.patcher.load_device)
 
 
-def network_on_device(model: HostedModel) -> GpenGenerator:
-    """The network, on the device it computes on, with memory free for one face at least."""
-    network = load_on_device(model.patcher, memory_required=model.network.activation_bytes())
-    assert isinstance(network, GpenGenerator)
-    return network
+def device_of(network: nn.Module) -> torch.device:
+    """Where the weights of a network are."""
+    return next(network.parameters()).device
 
 
 def faces_at_once(model: HostedModel) -> int:
     """How many faces fit through the network together in the memory that is free now."""
-    device = model.patcher.load_device
+    device = device_of(model.network)
     if mm.is_device_cpu(device):
         return 1  # more would only take more memory
-    return faces_that_fit(model.network, mm.get_free_memory(device))
+    # Newer hosts can give back what models that are loaded bit by bit hold on the device.
+    get_free_memory = getattr(model.patcher, "get_free_memory", mm.get_free_memory)
+    return faces_that_fit(model.network, get_free_memory(device))
 
 
 def show_text(text: str, node_id: str | None) -> None:

@@ -31,6 +31,7 @@ from ..gpen_core import (
     KnownModel,
     LoadedRestorer,
     Monitor,
+    SearchSettings,
     download,
     find_known,
     load_detector,
@@ -38,11 +39,11 @@ from ..gpen_core import (
     load_model,
     load_parser,
     rank_restorers,
+    search_bytes,
 )
 from .host import (
     AUTO,
     choose_dtype,
-    load_on_device,
     send_event,
     show_text_in_running_node,
 )
@@ -53,7 +54,7 @@ from .model_folders import (
     searched_folders,
 )
 from .progress import check_interrupt, progress_bar
-from .types import HostedModel
+from .types import Hosted, HostedModel
 
 DOWNLOAD_VARIABLE = "GPEN_DOWNLOAD"
 """Environment variable that forbids downloads when it is 0."""
@@ -209,7 +210,7 @@ def host_model(name: str, dtype_choice: str, may_download: bool) -> HostedModel:
     if taken or notice:
         show_text_in_running_node(f"{taken}{notice}".strip())
     patcher = ModelPatcher(loaded.network, device, mm.unet_offload_device())
-    return HostedModel(loaded.name, notice, patcher)
+    return HostedModel(patcher, loaded.network.activation_bytes(), loaded.name, notice)
 
 
 @lru_cache(maxsize=4)
@@ -228,19 +229,17 @@ def _auxiliary(load: Callable[[Path], nn.Module], path: Path) -> ModelPatcher:
         return _host_file(load, path, path.stat().st_mtime_ns, mm.get_torch_device())
 
 
-def load_detector_on_device(choice: str) -> FaceDetector:
-    """The detector of a widget's value, on the device it computes on."""
+def host_detector(
+    choice: str, image_shape: Sequence[int], settings: SearchSettings
+) -> Hosted[FaceDetector]:
+    """The detector of a widget's value, to search (B, C, H, W) images with; fetched if need be."""
     patcher = _auxiliary(load_detector, detector_path(choice))
-    detector = load_on_device(patcher, memory_required=2**29)
-    assert isinstance(detector, FaceDetector)
-    return detector
+    return Hosted(patcher, search_bytes(patcher.model, image_shape, settings))
 
 
-def load_parser_on_device(name: str) -> FaceParser:
-    """A face parser, on the device it computes on; downloaded if need be."""
+def host_parser(name: str) -> Hosted[FaceParser]:
+    """A face parser; fetched if need be."""
     known = PARSER_MODELS[name]
     path = _obtain(known.filename, known, DETECTION_FOLDERS)
     patcher = _auxiliary(load_parser, path)
-    parser = load_on_device(patcher, memory_required=2**31)
-    assert isinstance(parser, FaceParser)
-    return parser
+    return Hosted(patcher, patcher.model.activation_bytes())

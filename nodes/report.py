@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_execution.graph_utils import ExecutionBlocker
 from torch import Tensor
 
-from .host import dtype_name, to_channels_last
+from .host import device_of, dtype_name, to_channels_last
 from .types import HostedModel
 
 
@@ -20,7 +20,7 @@ def restored_text(model: HostedModel, what: str, seconds: float) -> str:
     network = model.network
     return (
         f"Restored {what} with {model.name} at {network.config.size} px "
-        f"({dtype_name(network.dtype)} on {model.patcher.load_device}, {seconds:.1f} s). "
+        f"({dtype_name(network.dtype)} on {device_of(network)}, {seconds:.1f} s). "
         f"{model.notice}"
     ).strip()
 

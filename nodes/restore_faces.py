@@ -21,7 +21,7 @@ from .canvas import canvas_inputs, make_canvas
 from .host import (
     faces_at_once,
     fit_masks,
-    network_on_device,
+    load_together,
     to_channels_first,
     to_channels_last,
 )
@@ -33,7 +33,7 @@ from .types import GpenFacesSocket, GpenModelSocket, HostedFaces, HostedModel
 from .widgets import (
     blend_inputs,
     detector_inputs,
-    find_faces,
+    load_and_find,
     output_crops_input,
     smoothing_input,
     template_input,
@@ -138,7 +138,7 @@ class GpenRestoreFaces(io.ComfyNode):
         """Restore the faces."""
         started = time.monotonic()
         images = to_channels_first(image)
-        found = find_faces(images, detector, widgets) if faces is None else faces.faces
+        found = load_and_find(images, detector, widgets, model, known=faces)
         found = stabilize_faces(found, len(images), smoothing)
         blending = pick_settings(BlendSettings, widgets)
         factor = canvas_scale(
@@ -149,11 +149,12 @@ class GpenRestoreFaces(io.ComfyNode):
             template=blending.template,
         )
         canvas = make_canvas(images, factor, upscale_model) if factor > 1 else None
-        network = network_on_device(model)
+        if upscale_model is not None:
+            load_together(model)  # that model may have taken its place
         result = restore_faces(
             images,
             found,
-            network,
+            model.network,
             settings=blending,
             user_masks=fit_masks(mask, images if canvas is None else canvas),
             canvas=canvas,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
+from torch import nn
 
 from ..gpen_core import Faces, GpenGenerator
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 CATEGORY = "image/face restoration"
 
@@ -41,18 +44,24 @@ class HostedFaces:
 
 
 @dataclass(frozen=True)
-class HostedModel:
-    """A GPEN network in ComfyUI's memory management."""
+class Hosted(Generic[NetworkT]):
+    """A network in ComfyUI's memory management."""
+
+    patcher: ModelPatcher
+    working_bytes: int
+    """What it needs beside its weights for the least that it does in one call."""
+
+    @property
+    def network(self) -> NetworkT:
+        """The network, on whatever device it is at the moment."""
+        return cast(NetworkT, self.patcher.model)
+
+
+@dataclass(frozen=True)
+class HostedModel(Hosted[GpenGenerator]):
+    """A GPEN network: what a GPEN_MODEL socket holds."""
 
     name: str
     """The file it came from."""
     notice: str
     """What the file says users should know; mostly nothing."""
-    patcher: ModelPatcher
-
-    @property
-    def network(self) -> GpenGenerator:
-        """The network, on whatever device it is at the moment."""
-        network = self.patcher.model
-        assert isinstance(network, GpenGenerator)
-        return network

@@ -21,9 +21,10 @@ from ..gpen_core import (
     pick_settings,
     search_faces,
 )
-from .host import AUTO
-from .models import load_detector_on_device
+from .host import AUTO, load_together
+from .models import host_detector
 from .progress import node_monitor
+from .types import Hosted, HostedFaces
 
 _DEFAULTS = BlendSettings()
 _SEARCH = SearchSettings()
@@ -232,17 +233,26 @@ def output_crops_input() -> io.Input:
     )
 
 
-def find_faces(images: Tensor, detector: str, widgets: Mapping[str, Any]) -> Faces:
-    """Find the faces of a batch of (B, C, H, W) images with the host's progress and cancel.
+def load_and_find(
+    images: Tensor,
+    detector: str,
+    widgets: Mapping[str, Any],
+    *others: Hosted[Any],
+    known: HostedFaces | None = None,
+) -> Faces:
+    """Load all networks of a node, and find faces with the host's progress and cancel.
 
     Args:
-        images: Where to look.
+        images: (B, C, H, W), where to look.
         detector: The value of that widget.
         widgets: The values of the others of ``detector_inputs``, and any more.
+        *others: The networks that the node needs beside the detector.
+        known: If the faces are known already, they are returned and no detector is loaded.
     """
-    return search_faces(
-        images,
-        load_detector_on_device(detector),
-        pick_settings(SearchSettings, widgets),
-        monitor=node_monitor(len(images)),
-    )
+    if known is not None:
+        load_together(*others)
+        return known.faces
+    settings = pick_settings(SearchSettings, widgets)
+    hosted = host_detector(detector, images.shape, settings)
+    load_together(hosted, *others)
+    return search_faces(images, hosted.network, settings, monitor=node_monitor(len(images)))

@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -25,9 +26,9 @@ def test_auto_dtype_follows_the_rules_of_the_host(host, monkeypatch, fp16, bf16,
 def test_the_model_is_loaded_by_the_memory_management_of_the_host(hosted, host):
     import comfy.model_management as mm
 
-    network = host.network_on_device(hosted)
+    host.load_together(hosted)
     assert any(loaded.model is hosted.patcher for loaded in mm.current_loaded_models)
-    assert hosted.patcher.loaded_size() == mm.module_size(network)
+    assert hosted.patcher.loaded_size() == mm.module_size(hosted.network)
     mm.unload_all_models()
     assert hosted.patcher.loaded_size() == 0
     assert not any(loaded.model is hosted.patcher for loaded in mm.current_loaded_models)
@@ -35,9 +36,11 @@ def test_the_model_is_loaded_by_the_memory_management_of_the_host(hosted, host):
 
 def test_the_model_runs_after_the_host_took_part_of_it_off_the_device(hosted, host):
     crops = torch.rand(1, 3, 256, 256)
-    expected = host.network_on_device(hosted)(crops)
+    host.load_together(hosted)
+    expected = hosted.network(crops)
     hosted.patcher.partially_unload(torch.device("cpu"), 1000)
-    assert torch.equal(host.network_on_device(hosted)(crops), expected)
+    host.load_together(hosted)
+    assert torch.equal(hosted.network(crops), expected)
 
 
 @pytest.mark.parametrize("state", ["NO_VRAM", "LOW_VRAM", "NORMAL_VRAM", "HIGH_VRAM"])
@@ -53,7 +56,8 @@ def test_the_whole_network_is_on_its_device_in_every_memory_mode(hosted, host, m
 
     monkeypatch.setattr(mm, "get_free_memory", free_memory)
     monkeypatch.setattr(hosted.patcher, "load_device", device)
-    network = host.network_on_device(hosted)
+    host.load_together(hosted)
+    network = hosted.network
     tensors = [*network.parameters(), *network.buffers()]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
 
@@ -67,6 +71,24 @@ def test_faces_at_once_follow_the_free_memory(hosted, host, monkeypatch):
     for free, expected in [(0, 1), (one, 1), (5 * one, 3), (10**12, 16)]:
         monkeypatch.setattr(mm, "get_free_memory", lambda device, free=free: free)
         assert host.faces_at_once(hosted) == expected
+    # Newer hosts know better than that what a model may use.
+    free = 5 * one
+    monkeypatch.setattr(hosted.patcher, "get_free_memory", lambda _device: free, raising=False)
+    assert host.faces_at_once(hosted) == 3
+
+
+def test_memory_is_asked_for_the_one_network_that_needs_most(hosted, host, monkeypatch):
+    import comfy.model_management as mm
+
+    asked = []
+    monkeypatch.setattr(mm, "load_models_gpu", lambda models, **how: asked.append((models, how)))
+    small = dataclasses.replace(hosted, working_bytes=1000)
+    host.load_together(hosted, small)
+    host.load_together()
+    ((models, how),) = asked
+    assert models == [hosted.patcher, small.patcher]
+    assert how["memory_required"] == hosted.network.activation_bytes()
+    assert how["force_full_load"]
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8, 1), (1, 8, 8), (1, 8, 8, 2), (1, 3, 8, 8)])

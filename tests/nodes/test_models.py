@@ -65,7 +65,8 @@ def test_mobile_is_the_users_file_if_it_is_there_else_the_bundled_detector(
 def test_a_detector_is_loaded_without_a_models_folder_and_without_a_network(
     folders, models, tmp_path, no_network, choice
 ):
-    assert models.load_detector_on_device(choice).name == "retinaface_mobile0.25"
+    hosted = models.host_detector(choice, (1, 3, 64, 64), models.SearchSettings())
+    assert hosted.network.name == "retinaface_mobile0.25"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,7 +96,7 @@ def test_a_broken_file_says_where_it_lies_and_where_to_get_it(folders, models, t
     path.parent.mkdir()
     path.write_text("<html>404</html>")
     with pytest.raises(ValueError, match="a web page") as raised:
-        models.load_detector_on_device("retinaface_resnet50")
+        models.host_detector("retinaface_resnet50", (1, 3, 64, 64), models.SearchSettings())
     assert str(path) in str(raised.value)
     assert "https://github.com/xinntao/facexlib/" in str(raised.value)
 
