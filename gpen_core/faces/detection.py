@@ -13,8 +13,8 @@ from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import SettingError, TensorSpecError
 from ..geometry.resizing import resize
-from ..images.validation import check_finite, check_images
 from ..images.batches import run_in_parts
+from ..images.validation import check_finite, check_images
 from ..monitor import SILENT, Monitor
 from .faces import Faces
 from .retinaface import (

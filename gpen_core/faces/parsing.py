@@ -19,8 +19,8 @@ from ..checkpoints.safe_load import read_tensors
 from ..checkpoints.strict_load import load_weights, recognize
 from ..errors import NonFiniteOutputError, SettingError, TensorSpecError
 from ..geometry.resizing import resize
-from ..images.validation import check_finite
 from ..images.batches import run_in_parts
+from ..images.validation import check_finite
 from ..monitor import SILENT, Monitor
 from ..settings import Choice
 

@@ -10,8 +10,8 @@ from ..errors import NonFiniteOutputError
 from ..faces.faces import Faces
 from ..geometry.alignment import Template
 from ..geometry.resizing import resize
-from ..images.validation import check_images, is_finite
 from ..images.batches import run_in_parts
+from ..images.validation import check_images, is_finite
 from ..monitor import SILENT, Monitor
 from ..network.generator import GpenGenerator
 
