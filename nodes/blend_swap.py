@@ -43,6 +43,7 @@ from .types import (
     HostedModel,
     ReactorFaceModelSocket,
 )
+from .widget_values import checks_widgets
 from .widgets import (
     detector_inputs,
     fraction_input,
@@ -170,6 +171,7 @@ class GpenBlendSwap(io.ComfyNode):
         )
 
     @classmethod
+    @checks_widgets
     def execute(
         cls,
         original: Tensor | None,

@@ -21,6 +21,7 @@ from .progress import face_monitor, node_monitor
 from .report import restored_text
 from .schema import node_schema
 from .types import GpenFacesSocket, GpenModelSocket, HostedFaces, HostedModel
+from .widget_values import checks_widgets
 from .widgets import blend_inputs, template_input
 
 
@@ -64,6 +65,7 @@ class GpenCropFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checks_widgets
     def execute(cls, image: Tensor, faces: HostedFaces, size: int, template: str) -> io.NodeOutput:
         """Cut the faces out."""
         crops = crop_faces(
@@ -175,6 +177,7 @@ class GpenPasteFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checks_widgets
     def execute(
         cls,
         image: Tensor,

@@ -20,6 +20,7 @@ from .host import (
 )
 from .progress import node_monitor
 from .schema import node_schema
+from .widget_values import checks_widgets
 
 CUSTOM = "custom"
 _AS_PRESET = "Empty: as in the preset."
@@ -205,6 +206,7 @@ class GpenDegrade(io.ComfyNode):
         )
 
     @classmethod
+    @checks_widgets
     def execute(
         cls,
         image: Tensor,

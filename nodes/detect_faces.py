@@ -13,6 +13,7 @@ from .preview import host_faces, numbered_faces_ui
 from .report import count_text
 from .schema import node_schema
 from .types import GpenFacesSocket
+from .widget_values import checks_widgets
 from .widgets import detector_inputs, load_and_find
 
 
@@ -53,6 +54,7 @@ class GpenDetectFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checks_widgets
     def execute(cls, image: Tensor, detector: str, **search: Any) -> io.NodeOutput:
         """Find the faces and draw them."""
         images = to_channels_first(image)

@@ -20,6 +20,7 @@ from .models import host_parser
 from .progress import node_monitor
 from .schema import node_schema
 from .types import GpenFacesSocket, HostedFaces
+from .widget_values import checks_widgets
 from .widgets import template_input
 
 _NO_PARSER = "none"
@@ -133,6 +134,7 @@ class GpenFaceMask(io.ComfyNode):
         )
 
     @classmethod
+    @checks_widgets
     def execute(
         cls,
         image: Tensor,

@@ -15,6 +15,7 @@ from .models import (
 )
 from .schema import node_schema
 from .types import GpenModelSocket
+from .widget_values import checks_widgets
 
 
 class GpenLoadModel(io.ComfyNode):
@@ -91,6 +92,7 @@ class GpenLoadModel(io.ComfyNode):
         return dtype, *((str(path), path.stat().st_mtime_ns) for path in files_behind(model_name))
 
     @classmethod
+    @checks_widgets
     def execute(cls, model_name: str, dtype: str, download: bool = True) -> io.NodeOutput:
         """Load the model."""
         return io.NodeOutput(host_model(model_name, dtype, download))

@@ -30,6 +30,7 @@ from .progress import face_monitor
 from .report import count_text, crop_outputs, restored_text
 from .schema import node_schema
 from .types import GpenFacesSocket, GpenModelSocket, HostedFaces, HostedModel
+from .widget_values import checks_widgets
 from .widgets import (
     blend_inputs,
     detector_inputs,
@@ -123,6 +124,7 @@ class GpenRestoreFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checks_widgets
     def execute(
         cls,
         model: HostedModel,

@@ -10,6 +10,7 @@ from ..gpen_core import FaceOrder, select_faces
 from .preview import numbered_faces_ui
 from .schema import node_schema
 from .types import GpenFacesSocket, HostedFaces
+from .widget_values import checks_widgets
 
 
 class GpenSelectFaces(io.ComfyNode):
@@ -97,6 +98,7 @@ class GpenSelectFaces(io.ComfyNode):
         )
 
     @classmethod
+    @checks_widgets
     def execute(
         cls,
         faces: HostedFaces,
