@@ -123,7 +123,7 @@ def measure_flicker(
 
 
 def pan(photo: Tensor, step: int) -> Tensor:
-    """(N_FRAMES, 3, H, W): the camera moves to the right by so many pixels a frame."""
+    """(N_FRAMES, 3, H, W): the camera moves to the right by ``step`` pixels a frame."""
     padded = F.pad(photo, (0, (N_FRAMES - 1) * step, 0, 0), mode="replicate")
     width = photo.shape[3]
     starts = range(0, N_FRAMES * step, step) if step else [0] * N_FRAMES

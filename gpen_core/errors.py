@@ -108,7 +108,7 @@ _OUT_OF_MEMORY = (
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device ran out of memory. Some libraries say so in words only."""
+    """Whether a device ran out of memory. Some libraries say so in the message only."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     return any(words in str(error) for words in _OUT_OF_MEMORY)

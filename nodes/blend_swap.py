@@ -329,8 +329,8 @@ def _nothing_swapped(original: Tensor | None, swapped: Tensor) -> str:
     """Why there is nothing to do; empty if there may be."""
     if original is None:
         return (
-            "Nothing was swapped: no original came in, as when ReActor is switched off. The image "
-            "is passed through unchanged."
+            "Nothing was swapped: there is no original image, as when ReActor is switched off. The "
+            "image is passed through unchanged."
         )
     if is_withheld(swapped):
         return (

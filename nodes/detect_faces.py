@@ -50,7 +50,7 @@ class GpenDetectFaces(io.ComfyNode):
                     "count", display_name="count", tooltip="Number of faces in all images."
                 ),
             ],
-            is_output_node=True,  # to be run, and looked at, without anything behind it
+            is_output_node=True,  # runs, and shows its faces, with no output connected
         )
 
     @classmethod

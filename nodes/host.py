@@ -43,7 +43,7 @@ def load_together(*networks: Hosted[Any]) -> None:
     if not networks:
         return
     # The networks are small and their layers are not ComfyUI's, which alone can stay offloaded in
-    # part: load them whole. --novram loads nothing by itself, so that is made up for here.
+    # part: load them whole. With --novram ComfyUI loads nothing, so they are moved here.
     mm.load_models_gpu(
         [hosted.patcher for hosted in networks],
         memory_required=max(hosted.working_bytes for hosted in networks),

@@ -73,8 +73,8 @@ def numbered_faces_ui(
         text: What the node says.
         order: The value of that widget of Select Faces, and so are the others.
         indices: Which numbers it keeps.
-        min_size: Of what has a number, in pixels.
-        min_score: The same.
+        min_size: Smallest size of a face that has a number, in pixels.
+        min_score: Smallest score of a face that has a number, in [0, 1].
     """
     faces = hosted.faces
     # In every order, so that the view can follow the widget without counting by itself.

@@ -94,7 +94,7 @@ class GpenSelectFaces(io.ComfyNode):
                     tooltip="Number of faces kept in all images; 0 if none are left.",
                 ),
             ],
-            is_output_node=True,  # to be run, and looked at, without anything behind it
+            is_output_node=True,  # runs, and shows its faces, with no output connected
         )
 
     @classmethod

@@ -40,7 +40,7 @@ def fidelity_loss(restored: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         restored: (N, 3, S, S) in [-1, 1].
-        truth: The same.
+        truth: (N, 3, S, S) in [-1, 1], the originals.
         weights: Of ``feature_weights``.
 
     Returns:
@@ -67,7 +67,7 @@ def energy_loss(restored: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         restored: (N, 3, S, S) in [-1, 1].
-        truth: The same.
+        truth: (N, 3, S, S) in [-1, 1], the originals.
 
     Returns:
         A scalar.

@@ -109,7 +109,7 @@ def parse_regions(
         images: (B, C, H, W) floating RGB or RGBA in [0, 1].
         faces: Where the faces are.
         parser: From ``load_parser``.
-        regions: As for ``region_mask``, and so is ``feather``.
+        regions: Which to include, such as ``FACE_REGIONS``; more than once is once.
         feather: Width of the ramp across the edge, as a fraction of the crop.
         template: How faces sit in their crops.
         monitor: Told of progress in faces.

@@ -223,7 +223,7 @@ def _fit_noise(bands: list[Tensor]) -> NoiseStatistics:
                 blur_px, _BANDS_PX[1]
             )
             blur_px += step if is_blurrier else -step
-    # The finest band sets the level: of the two it is what texture reaches least.
+    # The finest band sets the level: of the two texture affects it less.
     return NoiseStatistics(fine / _band_gain(blur_px, _BANDS_PX[0]), blur_px)
 
 
@@ -237,7 +237,7 @@ def _band_gain(blur_px: float, step: int) -> float:
 
 
 def _positive(covariance: Tensor) -> Tensor:
-    """The same without its negative eigenvalues."""
+    """A covariance without its negative eigenvalues."""
     values, vectors = torch.linalg.eigh(covariance)
     positive: Tensor = (vectors * values.clamp_min(0)) @ vectors.mT
     return positive

@@ -70,7 +70,10 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], GpenConfig]:
-    """The same, and the configuration that was detected.
+    """Read the published state dict, and detect the configuration of its network.
+
+    Returns:
+        Names and tensors as from ``read_state_dict``, and the configuration.
 
     Raises:
         CheckpointError: As for ``load_model``.
@@ -144,7 +147,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         with safetensors.safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
     except (safetensors.SafetensorError, OSError):
-        return {}  # of another kind, or damaged, which loading it says
+        return {}  # of another format, or damaged, which loading it reports
 
 
 def convert_checkpoint(source: str | Path, target: str | Path) -> GpenConfig:

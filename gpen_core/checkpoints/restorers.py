@@ -66,7 +66,7 @@ def load_largest(
     Args:
         files: Any files; ``rank_restorers`` says which count. Nothing in them is executed.
         device: Where to put the network.
-        dtype: As for ``load_model``.
+        dtype: float32, float16 or bfloat16: what the network computes in.
     """
     passed_over: list[str] = []
     for path in rank_restorers(files):
@@ -81,8 +81,8 @@ def load_largest(
 def rank_restorers(files: Iterable[Path]) -> list[Path]:
     """The GPEN checkpoints for restoration among files, the largest network first.
 
-    The size is the one that the name tells. Where it tells none, the file is looked into; there
-    only names and shapes are read. Files of one size keep their order.
+    The size is the one in the file's name. Where there is none, it is detected from the names and
+    shapes of the tensors. Files of one size keep their order.
     """
     sizes = {path: _restorer_size(path) for path in files}
     return sorted((path for path in sizes if sizes[path]), key=lambda path: -sizes[path])
@@ -105,7 +105,7 @@ def _restorer_size(path: Path) -> int:
 
 @lru_cache(maxsize=256)
 def _size_inside(path: Path, is_hinted: bool, _modified_ns: int, _n_bytes: int) -> int:
-    """The same from the file's contents; one whose name hints at nothing has to say so itself."""
+    """Size of the network in a file; 0 if neither its name nor its metadata hints at GPEN."""
     try:
         if not is_hinted and CONFIG_KEY not in read_metadata(path):
             return 0

@@ -25,9 +25,9 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recursive", action="store_true", help="include subfolders")
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
-        "--resume", action="store_true", help="keep outputs that are there, and make the others"
+        "--resume", action="store_true", help="keep existing outputs, and make the others"
     )
-    existing.add_argument("--overwrite", action="store_true", help="replace outputs that are there")
+    existing.add_argument("--overwrite", action="store_true", help="replace existing outputs")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument("--json", action="store_true", help="print what was done as JSON")
 
@@ -61,7 +61,7 @@ def run_batch(
         work: Makes the file of a job.
         done: What is done to files, as in "restored".
         about: What the summary begins with.
-        describe: A report in words.
+        describe: Makes a report the line that is printed.
         on_no_memory: What to do where memory runs out and the error does not say so.
 
     Returns:

@@ -39,7 +39,7 @@ Each takes a number, a range such as 30-60 from which values are drawn evenly, o
 weights such as "gaussian 0.7, sinc 0.3". Pixels are those of a picture with a short side of 512.
 
 exit status:
-  0    everything was damaged, or was there already with --resume
+  0    everything was damaged, or existed already with --resume
   1    some inputs failed, each with a line on stderr; all others were damaged
   2    nothing was started: wrong arguments
   130  interrupted with Ctrl-C
@@ -60,7 +60,7 @@ def add_to(commands: Any) -> None:
         "--preset",
         choices=_PRESETS,
         default="gfpgan",
-        help="custom: only what --set says (default: %(default)s)",
+        help="custom: only what --set gives (default: %(default)s)",
     )
     group.add_argument(
         "--set",

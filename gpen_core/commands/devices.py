@@ -11,7 +11,7 @@ DEVICES = ("cpu", "cuda", "mps")
 
 
 def choose_device(choice: str) -> torch.device:
-    """The device of a name; ``auto`` is the fastest that is there.
+    """The device of a name; ``auto`` is the fastest available.
 
     Raises:
         SettingError: There is no such device here.

@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
         "download",
         description="Fetch a published model file and check it; without a name, list them.",
         epilog=(
-            "Exit status: 0 the file is there; 1 the download failed; 2 no file of that name is "
+            "Exit status: 0 the file exists; 1 the download failed; 2 no file of that name is "
             "known; 3 no connection; 130 cancelled, and the same command continues from there."
         ),
     )

@@ -57,7 +57,7 @@ A file appears under its name once it is complete: an interrupted one leaves not
 --resume continues with the files that are missing. A video is restored as a whole or not at all.
 
 exit status:
-  0    everything was restored, or was there already with --resume
+  0    everything was restored, or existed already with --resume
   1    some inputs failed, each with a line on stderr; all others were restored
   2    nothing was started: wrong arguments, or the model or detector cannot be loaded
   130  interrupted with Ctrl-C
@@ -203,7 +203,7 @@ def _add_video(group: argparse._ArgumentGroup) -> None:
         "--crf",
         type=float,
         metavar="X",
-        help="quality, lower is better (default: hard to tell from the input)",
+        help="quality, lower is better (default: visually lossless)",
     )
 
 

@@ -26,7 +26,7 @@ _RGB_TO_XYZ = torch.tensor(
     dtype=torch.float64,
 )
 _RGB_TO_WHITE = _RGB_TO_XYZ / _RGB_TO_XYZ.sum(dim=1, keepdim=True)
-_DARKEST_ROOT = 6 / 29  # below it the cube root of CIELAB goes on as a straight line
+_DARKEST_ROOT = 6 / 29  # below it CIELAB replaces the cube root by a linear function
 _CHROMA_25_7 = 25.0**7
 
 

@@ -70,11 +70,11 @@ def compare_images(
 
     Args:
         before: (B, C, H, W) floating, C = 3 or 4, RGB or RGBA, in [0, 1].
-        after: The same, of the same size and count.
+        after: Like ``before``, of the same size and count.
         region: (B or 1, H, W) floating in [0, 1]: how far each pixel counts.
         detector: Finds the faces whose landmarks are compared.
-        device: Where to compute; that of the images if None. A strip at a time is there.
-        monitor: Asked before each strip; progress is not reported.
+        device: Where to compute; that of the images if None. It holds one band of rows at a time.
+        monitor: Asked before each band; progress is not reported.
 
     Raises:
         TensorSpecError: The shapes do not match, a pixel is not finite, or a side is under 6

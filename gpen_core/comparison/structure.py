@@ -30,7 +30,7 @@ def structure_maps(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         before: (C, H, W) float32 in [0, 1], sides of ``REACH_PX`` + 1 at least. Reflected at the
             borders, which are no pixels of their own.
-        after: The same, of the same size.
+        after: Like ``before``, of the same size.
 
     Returns:
         (H, W) each: SSIM, and its part without luminance, contrast and structure.

@@ -45,8 +45,8 @@ def degrade(
         monitor: Told of progress in images.
 
     Returns:
-        The same shape, dtype and device, in [0, 1], alpha as it was. With strength 0 or nothing to
-        do they are the images, bit for bit.
+        Images of the same shape, dtype and device, in [0, 1], alpha unchanged. With strength 0 or
+        nothing to do they are the images, bit for bit.
 
     Raises:
         TensorSpecError: The images are of the wrong shape or dtype, hold NaN or infinity, or are
@@ -78,13 +78,13 @@ def draw_steps(
     strength: float = 1.0,
     index: int = 0,
 ) -> list[Step]:
-    """What ``degrade`` does to an image, step by step; the text of each says it in words.
+    """What ``degrade`` does to an image, step by step; the string of each step describes it.
 
     Args:
-        settings: As for ``degrade``.
+        settings: What to do.
         size: Height and width of the image in pixels.
-        seed: As for ``degrade``.
-        strength: As for ``degrade``.
+        seed: 0 or more, the one that ``degrade`` is given.
+        strength: 0 to 1, the one that ``degrade`` is given.
         index: Of the image; 0 with ``same_for_all``.
 
     Raises:

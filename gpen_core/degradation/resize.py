@@ -45,7 +45,7 @@ class ResizeSettings(Stage):
     down: Annotated[Range, Limits(0.01, 1)] = (1.0, 1.0)
     """What the sides are multiplied by on the way down."""
     up: Annotated[Range, Limits(1, 4)] = (1.0, 1.0)
-    """The same on the way up."""
+    """What the sides are multiplied by on the way up."""
     interpolation: Mapping[Interpolation, float] = field(
         default_factory=lambda: {Interpolation.BILINEAR: 1.0}
     )

@@ -34,7 +34,7 @@ class Step(Protocol):
             patterns: On the CPU; what is drawn for every pixel comes from it.
 
         Returns:
-            The same, possibly of another size.
+            (3, h', w') float32, RGB, in [0, 1]; the size may differ.
         """
 
 

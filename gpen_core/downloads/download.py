@@ -102,9 +102,9 @@ def download(
     Args:
         model: The file.
         folder: Where to put it; made if need be.
-        mirror: As for ``source_url``.
-        monitor: Told of the bytes that are there and of the bytes of the whole file, 0 where the
-            server does not say. Asked for interruption often; what has come by then is kept.
+        mirror: Address that takes the place of the pinned scheme and host, as in ``source_url``.
+        monitor: Told of the bytes received and of the bytes of the whole file, 0 where the server
+            does not say. Asked for interruption often; what has come by then is kept.
 
     Returns:
         The file.
@@ -298,9 +298,9 @@ class _Transfer:
         return self.part.stat().st_size if self.part.is_file() else 0
 
     def _resumable_bytes(self) -> int:
-        """What lies in the part and can be told to be of the same file."""
+        """Bytes of the part, if they can be verified to be of the same file; else 0."""
         n_bytes = self._n_bytes()
-        # Without a hash in the end, only an ETag tells whether the halves belong together.
+        # Without a hash of the whole file, only an ETag shows that both parts are of one version.
         if n_bytes and (n_bytes > self.limit or not (self.model.sha256 or self._known_etag())):
             self._discard()
             return 0
@@ -318,7 +318,7 @@ class _Transfer:
 
 
 def _strong_etag(text: str) -> str:
-    """The text, if it is an ETag that tells bytes apart and can stand in a header; or nothing."""
+    """The text, if it is a strong ETag, which identifies bytes, and fits a header; or nothing."""
     return text if re.fullmatch(r'"[^"\x00-\x1f]*"', text) else ""
 
 

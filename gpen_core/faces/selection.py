@@ -86,8 +86,8 @@ def select_faces(
         order: How the faces of an image are counted. The surer of two that tie comes first.
         indices: The numbers to keep, as ``parse_indices`` reads them; empty keeps all. A number
             that an image has no face for picks nothing there.
-        min_size: Least size, which is the longer side of the box, in pixels. Inclusive.
-        min_score: Least score in [0, 1]. Inclusive.
+        min_size: Smallest size, which is the longer side of the box, in pixels. Inclusive.
+        min_score: Smallest score in [0, 1]. Inclusive.
         largest_only: Keep one face of each image, the one whose box has the largest area.
 
     Returns:
@@ -116,9 +116,9 @@ def number_faces(
 
     Args:
         faces: Any number, tracked or not.
-        order: As for ``select_faces``.
-        min_size: As for ``select_faces``.
-        min_score: As for ``select_faces``.
+        order: How the faces of an image are counted.
+        min_size: Smallest size, which is the longer side of the box, in pixels. Inclusive.
+        min_score: Smallest score in [0, 1]. Inclusive.
 
     Returns:
         (N,) int64 on the faces' device: each face's number in its image, -1 if it is dropped.

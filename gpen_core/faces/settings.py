@@ -37,7 +37,7 @@ class Rotations(Choice):
     """Tilted faces that were found are detected again upright; a picture in which none was found
     is searched in quarter turns."""
     ALWAYS = "always"
-    """The same, and every picture is searched in quarter turns. Four times the work."""
+    """As ``WHEN_NONE``, but every picture is searched in quarter turns. Four times the work."""
 
 
 @dataclass(frozen=True)

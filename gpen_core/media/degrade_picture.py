@@ -15,7 +15,7 @@ class DegradeReport:
     """What ``degrade_picture`` did."""
 
     steps: list[str]
-    """In words, in order."""
+    """A description of each step, in order."""
     size: tuple[int, int]
     """Height and width, upright, in pixels."""
 
@@ -34,16 +34,16 @@ def degrade_picture(
     What is left to chance depends on the seed and the target's name, not on what else is damaged.
 
     Args:
-        source: As for ``read_picture``.
-        target: Where to write, as for ``write_picture``; it appears once it is complete.
-        settings: As for ``degrade``, and so are the following.
+        source: File of a format that ``read_picture`` reads.
+        target: Where to write. It appears once it is complete.
+        settings: What to do to it.
         seed: 0 or more.
-        strength: 0 to 1.
+        strength: 0 to 1, brings every parameter from the one that does nothing to the one drawn.
         same_for_all: Whether only noise and dust depend on the name.
 
     Raises:
         MediaError: As for ``read_picture``.
-        TensorSpecError: As for ``degrade``, and so is the following.
+        TensorSpecError: The picture is too large for JPEG.
         DegradeSettingsError: The seed or strength is out of range.
         OSError: A file cannot be read or written.
     """

@@ -39,7 +39,7 @@ class Plan:
 
     jobs: list[Job] = field(default_factory=list)
     done: list[Job] = field(default_factory=list)
-    """Whose outputs are there already, to be left alone."""
+    """Those whose outputs exist already; they are left alone."""
     errors: list[JobError] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     """Files in folders that are neither pictures nor videos: how many of each suffix."""
@@ -62,8 +62,8 @@ def plan_jobs(
         inputs: Files and folders.
         output: The folder to write into.
         is_recursive: Look into the folders of folders.
-        keep_existing: Outputs that are there are done.
-        overwrite: Outputs that are there are replaced. With neither they are errors.
+        keep_existing: Existing outputs are kept, and their jobs are done.
+        overwrite: Existing outputs are replaced. With neither option they are errors.
     """
     plan = Plan()
     output = Path(output)
@@ -96,7 +96,7 @@ def plan_jobs(
 
 
 def _key(path: Path) -> str:
-    """The same for names of one file, on file systems without upper and lower case too."""
+    """A key that all names of one file share, also where file systems ignore case."""
     return str(path.resolve()).casefold()
 
 

@@ -22,7 +22,7 @@ def restore_picture(source: str | Path, target: str | Path, restorer: Restorer) 
     """Restore the faces of a picture and write it in its own format, metadata included.
 
     Args:
-        source: As for ``read_picture``.
+        source: File of a format that ``read_picture`` reads.
         target: Where to write. It appears once it is complete, and also where there is no face.
         restorer: Networks and settings.
 

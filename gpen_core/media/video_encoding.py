@@ -39,7 +39,7 @@ DEFAULT_CRF = {
     VideoCodec.VP9: 20,
     VideoCodec.MPEG4: 2,
 }
-"""The quality of each encoder, hard to tell from the input."""
+"""The quality of each encoder, visually lossless."""
 _HIGHEST_CRF = {
     VideoCodec.H264: 51,
     VideoCodec.H265: 51,

@@ -59,7 +59,7 @@ class VideoReport:
     codec: str
     pixel_format: str
     left_out: tuple[str, ...]
-    """Streams that could not be copied, in words."""
+    """A description of each stream that could not be copied."""
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class Assembly:
 
 
 def stored(x: Tensor) -> LazyMap:
-    """A map that is there, (N, C, H, W)."""
+    """A map that is computed already, (N, C, H, W)."""
     _, n_chs, height, width = x.shape
     return LazyMap((n_chs, height, width), x.dtype, x.device, lambda a, b: x[:, :, a:b])
 

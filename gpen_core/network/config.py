@@ -37,7 +37,7 @@ UNUSED_PREFIX = "generator.noises."
 
 @dataclass(frozen=True)
 class GpenConfig:
-    """Everything that tells one GPEN network from another."""
+    """Everything in which GPEN networks differ, weights aside."""
 
     size: int
     """Height and width of the input and the output, in pixels."""

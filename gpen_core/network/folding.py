@@ -42,7 +42,7 @@ def fill_network(network: GpenGenerator, published: Mapping[str, Tensor]) -> Non
         torch.mul(source.float(), factor, out=out)
 
     def fill_turned(name: str, source: Tensor, factor: Tensor) -> None:
-        """The same from (O, I, k * k) to (I, O, k, k), by a factor on each of O."""
+        """Fill (I, O, k, k) from (O, I, k * k), by a factor on each of O."""
         out = _rows_of_channels(unfilled.pop(name))
         parts = (torch.split(values, _FILTERS_AT_ONCE) for values in (source, factor))
         for part, of_part, turned in zip(

@@ -139,7 +139,7 @@ class StyledConv(nn.Module):
         return LazyMap((width_factor * n_chs, height, width), dtype, x.device, rows)
 
     def _modulated(self, style: Tensor, n_pixels: int) -> Callable[[Tensor, Injection], Tensor]:
-        """The convolution for faces of these styles, and for maps of so many pixels.
+        """The convolution for faces of these styles, and for maps of ``n_pixels`` pixels.
 
         It takes rows of the decoder maps and what to inject.
         """

@@ -48,7 +48,7 @@ class SwapResult:
     crops: Tensor | None = None
     """(M, 3, S, S) float32 RGB in [0, 1]: these faces as the swap left them."""
     blended_crops: Tensor | None = None
-    """The same restored, with the original's colours."""
+    """(M, 3, S, S) float32 RGB: these crops restored, with the original's colours."""
 
 
 def blend_swap(
@@ -178,7 +178,7 @@ def _blend_crops(
 
     Args:
         before: (n, 3, S, S) float32 RGB in [0, 1], of the swapped image.
-        reference: The same of the original.
+        reference: (n, 3, S, S) float32 RGB in [0, 1], of the original.
         weights: (n, K, K) in [0, 1]: pixels whose colours count.
         model: Not run where ``restore`` is 0.
         settings: How much of each.

@@ -54,7 +54,7 @@ export class FacesView extends View {
     const focused = [...this.boxes.children].indexOf(/** @type {Element} */ (document.activeElement));
     const boxes = frame.faces.map((face) => this.makeBox(face));
     this.boxes.replaceChildren(...boxes);
-    boxes[focused]?.focus(); // it stays on a face that is drawn anew under the hand
+    boxes[focused]?.focus(); // a face that is redrawn under the pointer keeps the focus
     this.info.textContent = this.summary;
     this.faceLine.textContent = "";
   }

@@ -1,4 +1,4 @@
-"""The plain published formulation of GPEN: the slow twin of the fast network, and what is exported.
+"""The plain published formulation of GPEN: the reference of the fast network, and what is exported.
 
 Nothing is folded or rearranged: each sample gets its own modulated weights through a grouped
 convolution, and FIR filtering stuffs zeros, pads and convolves, as in the paper's own code.

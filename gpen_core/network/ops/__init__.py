@@ -97,14 +97,15 @@ def convolve_up(
 
     Args:
         x: (N, I, H, W), of which come 2H rows of 2W pixels.
-        weight: (I, O, 3, 3).
-        bias: As for ``convolve``, and so are all others.
+        weight: (I, O, 3, 3), dtype of ``x``; so is ``bias``.
+        bias: (O,).
         injection: Features to concatenate or to add.
-        scale: Factors before the bias.
+        scale: (N, O) float32 factors on the convolution's result, before the bias.
         out: Where to write.
 
     Returns:
-        As ``convolve``.
+        ``out`` if given, else a new map: (N, 2 * O, 2H, 2W) where features are concatenated,
+        (N, O, 2H, 2W) where they are added.
     """
     return dispatcher.run("convolve_up", x, weight, bias, injection, scale, out)
 

@@ -22,7 +22,7 @@ def compare(
 
     Args:
         kernels: The operations, on the device and in the dtype.
-        reference: The same, run on the CPU in float32.
+        reference: The reference operations, run on the CPU in float32.
         device: Where the kernels are to work.
         dtype: What in: float32, float16 or bfloat16.
 
