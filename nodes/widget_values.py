@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
+from inspect import signature
 from numbers import Real
 from typing import Any, TypeVar, cast
 
@@ -21,11 +22,13 @@ _MAX_SHOWN = 80
 
 def checks_widgets(execute: Execute) -> Execute:
     """Let the ``execute`` of a node refuse what none of its widgets can hold."""
+    names = [*signature(execute).parameters][1:]
 
     @wraps(execute)
-    def checked(cls: type[io.ComfyNode], **inputs: Any) -> io.NodeOutput:
-        check_widgets(cls.define_schema().inputs, inputs)
-        return execute(cls, **inputs)
+    def checked(cls: type[io.ComfyNode], *values: Any, **inputs: Any) -> io.NodeOutput:
+        given = dict(zip(names, values, strict=False))
+        check_widgets(cls.define_schema().inputs, {**given, **inputs})
+        return execute(cls, *values, **inputs)
 
     return cast(Execute, checked)
 

@@ -110,7 +110,6 @@ def test_an_empty_batch_stays_empty(module, image):
         ({"blur": "5-2"}, r"^blur: expected \(low, high\)"),
         ({"grey": "2"}, "^grey: expected a probability"),
         ({"noise_kinds": "star 1"}, "^noise_kinds: expected a weight"),
-        ({"preset": "other"}, "^preset: expected one of gpen"),
     ],
 )
 def test_what_cannot_be_read_is_named_as_the_widget_is(module, image, changes, message):
