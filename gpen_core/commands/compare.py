@@ -21,6 +21,11 @@ from .. import (
 )
 from .devices import AUTO, choose_device
 
+_LEGEND = (
+    "The higher PSNR, SSIM and MS-SSIM and the lower the errors, the more alike they are; a "
+    "sharpness of 1 is as sharp as before, less is softer."
+)
+
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser's subparsers."""
@@ -65,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
     if is_resized:
         print(f"{options.before} was resized to {size[1]} x {size[0]}, the size of the other.")
     print(describe_comparison(compared, has_region=options.faces))
+    if compared.whole.psnr < math.inf:
+        print(_LEGEND)
     return 0
 
 

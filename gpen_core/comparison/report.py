@@ -6,11 +6,6 @@ import math
 
 from .compare import Comparison, Similarity
 
-_LEGEND = (
-    "The higher PSNR, SSIM and MS-SSIM and the lower the errors, the more alike they are; a "
-    "sharpness of 1 is as sharp as before, less is softer."
-)
-
 
 def describe_comparison(comparison: Comparison, *, has_region: bool) -> str:
     """One sentence each for the whole images, the region and the faces.
@@ -31,7 +26,7 @@ def describe_comparison(comparison: Comparison, *, has_region: bool) -> str:
             f"Landmarks are off by {comparison.landmark_error:.1f} % of the distance between the "
             "eyes."
         )
-    return " ".join((*sentences, _LEGEND))
+    return " ".join(sentences)
 
 
 def _measures(similarity: Similarity) -> str:

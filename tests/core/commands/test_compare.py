@@ -1,5 +1,4 @@
 import json
-import math
 
 import cv2
 import numpy as np
@@ -9,7 +8,6 @@ import torch
 from PIL import Image
 
 from gpen_core.__main__ import main
-from gpen_core.comparison import Comparison, Similarity, describe_comparison
 
 
 @pytest.fixture
@@ -25,12 +23,12 @@ def pictures(tmp_path):
 
 def test_compare_prints_the_measures_of_two_pictures(pictures, capsys):
     assert main(["compare", pictures["half.png"], pictures["a.png"], "--faces"]) == 0
-    resized, text = capsys.readouterr().out.splitlines()
+    resized, text, legend = capsys.readouterr().out.splitlines()
     assert resized == f"{pictures['half.png']} was resized to 512 x 512, the size of the other."
     assert text.startswith("Whole image: PSNR ")
     assert "Inside mask or faces: PSNR " in text
     assert "Landmarks are off by " in text
-    assert text.endswith("less is softer.")
+    assert legend.endswith("less is softer.")
 
 
 def test_compare_prints_json_that_any_reader_takes(pictures, capsys):
@@ -65,21 +63,10 @@ def test_compare_a_file_that_is_no_picture_is_an_error_on_stderr(pictures, tmp_p
         assert captured.out == ""
 
 
-def test_describe_names_every_measure():
-    similarity = Similarity(30.0, 0.9, 0.95, 0.5, 2.5)
-    text = describe_comparison(Comparison(similarity, None, 1.26), has_region=False)
-    assert text == (
-        "Whole image: PSNR 30.00 dB, SSIM 0.9000, MS-SSIM 0.9500, sharpness 0.50, colour error "
-        "2.50. Landmarks are off by 1.3 % of the distance between the eyes. The higher PSNR, SSIM "
-        "and MS-SSIM and the lower the errors, the more alike they are; a sharpness of 1 is as "
-        "sharp as before, less is softer."
-    )
-
-
-def test_describe_says_of_equal_images_nothing_else():
-    equal = Similarity(math.inf, 1.0, 1.0, 1.0, 0.0)
-    text = describe_comparison(Comparison(equal, None, 0.0), has_region=False)
-    assert text == "Whole image: equal, bit for bit."
+def test_what_is_better_is_said_unless_the_pictures_are_equal(pictures, capsys):
+    for after, is_said in (("half.png", True), ("a.png", False)):
+        assert main(["compare", pictures["a.png"], pictures[after]]) == 0
+        assert ("The higher PSNR, SSIM and MS-SSIM" in capsys.readouterr().out) is is_said
 
 
 def test_compare_measures_transparent_pictures_of_16_bits_by_their_colours(tmp_path, capsys):
