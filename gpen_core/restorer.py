@@ -183,5 +183,5 @@ class Restorer:
         max_batch = self.max_batch or faces_that_fit(self._model)
         run = RunOptions(max_batch, seed=seed, monitor=self.monitor)
         return restore_faces(
-            images, faces, self._model, settings=self.blending, canvas=canvas, run=run
+            images, faces, self._model, settings=self.blending, into=canvas, run=run
         ).images

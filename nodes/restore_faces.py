@@ -159,7 +159,7 @@ class GpenRestoreFaces(io.ComfyNode):
             model.network,
             settings=blending,
             user_masks=fit_masks(mask, images if canvas is None else canvas),
-            canvas=canvas,
+            into=canvas,
             run=RunOptions(
                 faces_at_once(model), keep_crops=output_crops, monitor=face_monitor(len(found))
             ),

@@ -46,7 +46,7 @@ class _Patch:
 
 @dataclass(frozen=True)
 class FaceChange:
-    """One face before and after it was changed. ``Compositor.add`` uses the crops up."""
+    """One face before and after it was changed. ``Compositor.add_`` writes into ``before``."""
 
     before: Tensor
     """(3, S, S) float32 RGB, the crop as it was."""
@@ -97,8 +97,8 @@ class Compositor:
         self._grain_source = canvas if grain_source is None else grain_source
         self._patches: list[_Patch] = []
 
-    def add(self, change: FaceChange) -> None:
-        """Resample the change of one face to the image's pixels and keep it."""
+    def add_(self, change: FaceChange) -> None:
+        """Resample the change of one face to the image's pixels and keep it; ``before`` is lost."""
         size, image_to_crop = change.after.shape[-1], change.image_to_crop
         height, width = self._canvas.shape[-2:]
         region = footprint(invert_affine(image_to_crop), size, (height, width))
@@ -114,7 +114,7 @@ class Compositor:
             crop_mask = warp_mask(change.crop_mask, size, image_to_crop, region)
             mask = torch.minimum(mask, crop_mask.to(mask))
 
-        pixels = self._resample(change, region, mask)
+        pixels = self._resample_(change, region, mask)
         device = self._canvas.device
         needs_grain = None
         if change.needs_grain is not None:
@@ -124,7 +124,7 @@ class Compositor:
             _Patch(region, pixels.to(device), mask.to(device), image_to_unit, needs_grain)
         )
 
-    def _resample(self, change: FaceChange, region: Region, mask: Tensor) -> Tensor:
+    def _resample_(self, change: FaceChange, region: Region, mask: Tensor) -> Tensor:
         """What is to be added to the region of the image where the mask is 1, (3, h, w)."""
         settings, after = self._settings, change.after
         is_kept = settings.fine_grain is FineGrain.KEEP

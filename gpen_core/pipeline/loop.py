@@ -32,8 +32,8 @@ class RunOptions:
 class FaceCompositor(Protocol[Change]):
     """Collects the changed faces of one image and writes them into it together."""
 
-    def add(self, change: Change) -> None:
-        """Keep one face."""
+    def add_(self, change: Change) -> None:
+        """Keep one face; its ``before`` may be lost."""
 
     def finish(self) -> None:
         """Write all of them."""
@@ -64,7 +64,7 @@ def composite_faces(
         compositor = open_image(image)
         for _, change in of_image:
             run.monitor.on_crop(change.after)
-            compositor.add(change)
+            compositor.add_(change)
             n_done += 1
             run.monitor.on_progress(n_done, len(plan.image_index))
         compositor.finish()

@@ -29,7 +29,7 @@ class RestoreResult:
     """What ``restore_faces`` and ``paste_faces`` made."""
 
     images: Tensor
-    """(B, C, H, W), as the input or the canvas: the restored images."""
+    """(B, C, H, W), as the input or ``into``: the restored images."""
     masks: Tensor
     """(B, H, W) float32 in [0, 1]: where faces were pasted, before ``blend``."""
     crops: Tensor | None = None
@@ -45,7 +45,7 @@ def restore_faces(
     *,
     settings: BlendSettings | None = None,
     user_masks: Tensor | None = None,
-    canvas: Tensor | None = None,
+    into: Tensor | None = None,
     run: RunOptions | None = None,
 ) -> RestoreResult:
     """Restore faces and blend them back into their images.
@@ -59,8 +59,8 @@ def restore_faces(
         faces: Where the faces are. Without any the images come back as they were.
         model: The network, on its device.
         settings: How the faces are cropped and blended; the defaults of ``BlendSettings`` if None.
-        user_masks: (B or 1, H, W) of the canvas, in [0, 1]: faces are pasted inside only.
-        canvas: (B, C, H', W') enlarged images to paste into, in place, instead of into a copy of
+        user_masks: (B or 1, H, W) of what is pasted into, in [0, 1]: faces are pasted inside only.
+        into: (B, C, H', W') enlarged images that are pasted into, in place. None: a copy of
             ``images``.
         run: How the work is carried out; the defaults of ``RunOptions`` if None.
 
@@ -75,7 +75,7 @@ def restore_faces(
     settings, run = settings or BlendSettings(), run or RunOptions()
     plan = CropPlan(faces, model.config.size, settings.template)
     device = next(model.parameters()).device
-    paste = _Paste(images, faces, canvas, user_masks, settings)
+    paste = _Paste(images, faces, into, user_masks, settings)
     kept = CropStore(images, len(faces), plan.size) if run.keep_crops else None
 
     def change(chunk: list[int]) -> Iterator[FaceChange]:
@@ -97,7 +97,7 @@ def paste_faces(
     *,
     settings: BlendSettings | None = None,
     user_masks: Tensor | None = None,
-    canvas: Tensor | None = None,
+    into: Tensor | None = None,
     monitor: Monitor = SILENT,
 ) -> RestoreResult:
     """Blend crops that were restored elsewhere into the images they were taken from.
@@ -109,7 +109,7 @@ def paste_faces(
             differ from the size of the crops taken. They are resampled on their device.
         settings: As for ``restore_faces``, with the template that the crops were taken with.
         user_masks: As for ``restore_faces``.
-        canvas: As for ``restore_faces``.
+        into: As for ``restore_faces``.
         monitor: Told of progress in faces, and shown each crop.
 
     Returns:
@@ -126,7 +126,7 @@ def paste_faces(
         )
     settings = settings or BlendSettings()
     plan = CropPlan(faces, size, settings.template)
-    paste = _Paste(images, faces, canvas, user_masks, settings)
+    paste = _Paste(images, faces, into, user_masks, settings)
 
     def change(chunk: list[int]) -> Iterator[FaceChange]:
         crops = plan.crop(images, chunk, restored_crops.device)
@@ -145,17 +145,17 @@ class _Paste:
         self,
         images: Tensor,
         faces: Faces,
-        canvas: Tensor | None,
+        into: Tensor | None,
         user_masks: Tensor | None,
         settings: BlendSettings,
     ) -> None:
         check_images(images)
         faces.count_per_image(len(images))
-        # A canvas is painted on itself: a copy would cost as much as the whole output.
-        self.images = images.clone() if canvas is None else canvas
+        # In place: a copy would cost as much as the whole output.
+        self.images = images.clone() if into is None else into
         self.masks = empty_masks(self.images)
         self._canvas_to_image = _canvas_scale(images, self.images)
-        self._is_canvas = canvas is not None
+        self._is_enlarged = into is not None
         self._settings = settings
         check_masks(user_masks, self.images)
         self._user_masks = user_masks
@@ -167,7 +167,7 @@ class _Paste:
         color_maps = _fit_colors(crops, restored, self._settings)
         for i, before, after, color_map in zip(chunk, crops, restored, color_maps, strict=True):
             canvas_to_crop = plan.image_to_crop[i] @ self._canvas_to_image
-            if self._is_canvas:
+            if self._is_enlarged:
                 # On an enlarged canvas the face is sharper or softer than the crop was.
                 image = self.images[plan.image_index[i], :3]
                 before = crop_image(image, canvas_to_crop, plan.size, crops.device)
@@ -195,7 +195,7 @@ def _canvas_scale(images: Tensor, canvas: Tensor) -> Tensor:
     """(3, 3) float64 from canvas to image pixels."""
     if canvas.shape[:2] != images.shape[:2]:
         raise TensorSpecError(
-            f"canvas: expected {tuple(images.shape[:2])} images and channels, got "
+            f"into: expected {tuple(images.shape[:2])} images and channels, got "
             f"{tuple(canvas.shape[:2])}. Enlarge the images that the faces are in."
         )
     x, y = (images.shape[i] / canvas.shape[i] if canvas.shape[i] else 1.0 for i in (3, 2))

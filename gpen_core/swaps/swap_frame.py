@@ -67,15 +67,15 @@ class SwapFrame:
             canvas, mask, blending, limit, seed=seed, grain_source=original
         )
 
-    def add(self, change: SwapChange) -> None:
-        """Keep one face."""
+    def add_(self, change: SwapChange) -> None:
+        """Keep one face; its ``before`` may be lost."""
         assert change.crop_mask is not None
         touched, visible, image_to_crop = change.crop_mask, change.visible, change.image_to_crop
         if self._settings.restore or self._settings.color or self._settings.grain:
             mask = touched
             if visible is not None:
                 mask = resized_minimum(touched, self._strength(visible))
-            self._compositor.add(replace(change, crop_mask=mask))
+            self._compositor.add_(replace(change, crop_mask=mask))
         if not self._settings.keep or (visible is None and self._user_mask is None):
             return
         size = change.before.shape[-1]

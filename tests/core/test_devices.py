@@ -145,9 +145,9 @@ def test_crop_and_paste_faces_give_what_the_cpu_gives(crossings, where):
 def test_a_canvas_is_enlarged_and_painted_where_the_images_are(random_network, network, where):
     images, faces = batch(), faces_at(*PLACES)
     canvas = enlarge(images, 240, 250)
-    expected = gpen_core.restore_faces(images, faces, random_network, canvas=canvas)
+    expected = gpen_core.restore_faces(images, faces, random_network, into=canvas)
     canvas = enlarge(images.to(where), 240, 250)
-    result = gpen_core.restore_faces(images.to(where), faces, network, canvas=canvas)
+    result = gpen_core.restore_faces(images.to(where), faces, network, into=canvas)
     assert_close(result.images, expected.images, 5e-5)
 
 

@@ -124,7 +124,7 @@ def test_the_grain_of_another_picture_is_given_where_that_is_asked_for():
     matrix = align_faces(faces_at((0, 120.0, 110.0, 160.0)).landmarks, Template.FFHQ, 256)[0]
     compositor = Compositor(image, mask, BlendSettings(grain=1.0), grain_source=source)
     before, after = torch.full((3, 256, 256), 0.5), torch.full((3, 256, 256), 0.6)
-    compositor.add(FaceChange(before, after, matrix))
+    compositor.add_(FaceChange(before, after, matrix))
     compositor.finish()
     assert image[:, mask == 1].std() == pytest.approx(0.03, rel=0.15)
 

@@ -54,7 +54,7 @@ def test_no_faces_make_no_crops():
 def test_a_canvas_gets_the_faces_at_its_own_resolution(random_network):
     images, faces = batch(), faces_at(*PLACES)
     canvas = F.interpolate(images, scale_factor=3, mode="bicubic").clamp(0, 1)
-    result = gpen_core.restore_faces(images, faces, random_network, canvas=canvas.clone())
+    result = gpen_core.restore_faces(images, faces, random_network, into=canvas.clone())
     assert result.images.shape == canvas.shape
     assert result.masks.shape == (3, 360, 360)
     outside = (result.masks == 0)[:, None].expand_as(canvas)
@@ -71,14 +71,14 @@ def test_an_exactly_enlarged_canvas_shows_the_detail_of_the_crop():
     faces = faces_at((0, 0.0, 0.0, 64.0))
     canvas = torch.full((1, 3, 256, 256), 0.3)  # as different as an upscale model makes it
     settings = BlendSettings(padding=0, feather=0)
-    result = gpen_core.paste_faces(images, faces, picture[None], settings=settings, canvas=canvas)
+    result = gpen_core.paste_faces(images, faces, picture[None], settings=settings, into=canvas)
     assert psnr(result.images[0], picture) > 50
 
 
 def test_a_canvas_of_another_batch_is_refused(identity):
-    with pytest.raises(TensorSpecError, match="canvas"):
+    with pytest.raises(TensorSpecError, match="into: expected"):
         gpen_core.restore_faces(
-            batch(), faces_at(*PLACES), identity, canvas=torch.zeros(2, 3, 240, 240)
+            batch(), faces_at(*PLACES), identity, into=torch.zeros(2, 3, 240, 240)
         )
 
 

@@ -16,7 +16,7 @@ def composite(image, changes, matrices, settings=HARD):
     result, mask = image.clone(), torch.zeros(image.shape[-2:])
     compositor = Compositor(result, mask, settings)
     for change, matrix in zip(changes, matrices, strict=True):
-        compositor.add(FaceChange(torch.zeros_like(change), change, matrix))
+        compositor.add_(FaceChange(torch.zeros_like(change), change, matrix))
     compositor.finish()
     return result, mask
 
