@@ -75,8 +75,8 @@ def energy_loss(restored: Tensor, truth: Tensor) -> Tensor:
     images = torch.cat((restored.float(), truth))
     band = images - F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
     energy = F.avg_pool2d(band.square().mean(dim=1, keepdim=True), _ENERGY_WINDOW)
-    strength, wanted = (energy + 1e-5).sqrt().chunk(2)
-    return (strength - wanted).abs().mean()
+    strength, true_strength = (energy + 1e-5).sqrt().chunk(2)
+    return (strength - true_strength).abs().mean()
 
 
 def _along_x(x: Tensor) -> Tensor:

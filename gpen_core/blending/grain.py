@@ -1,4 +1,4 @@
-"""Give pasted faces the grain of their picture, in the picture's own pixels.
+"""Give pasted faces the grain of their image, in the image's own pixels.
 
 Noise is distinguished from texture by where it is measured: in the flattest places, and flatness is
 judged in a band of frequencies that the measured one does not touch, so that choosing does not bias
@@ -42,7 +42,7 @@ class NoiseStatistics:
     """Gaussian noise: as white noise after a Gaussian blur, brought to a covariance."""
 
     covariance: Tensor
-    """(3, 3) float64 on the CPU, of the channels of one pixel, in units of the picture squared."""
+    """(3, 3) float64 on the CPU, of the channels of one pixel, in units of the image squared."""
     blur_px: float
     """Sigma of the blur in pixels; 0 is white noise."""
 
@@ -53,7 +53,7 @@ class NoiseStatistics:
 
 
 def measure_noise(pixels: Tensor, weights: Tensor) -> NoiseStatistics:
-    """Estimate the noise of a picture from its flattest places.
+    """Estimate the noise of an image from its flattest places.
 
     Args:
         pixels: (3, h, w) float32, RGB, in [0, 1].
@@ -74,7 +74,7 @@ def measure_noise(pixels: Tensor, weights: Tensor) -> NoiseStatistics:
 
 
 def surrounding_noise(original: Tensor, mask: Tensor) -> NoiseStatistics:
-    """Estimate the noise around a face, or of the whole picture where too little around is usable.
+    """Estimate the noise around a face, or of the whole image where too little around is usable.
 
     The surroundings go first because a face that was swapped in has lost the noise already.
 
@@ -93,18 +93,18 @@ def surrounding_noise(original: Tensor, mask: Tensor) -> NoiseStatistics:
 
 
 def add_grain(
-    pasted: Tensor, mask: Tensor, wanted: NoiseStatistics, strength: float, seed: int
+    pasted: Tensor, mask: Tensor, target: NoiseStatistics, strength: float, seed: int
 ) -> Tensor:
     """Add the noise that a pasted face lacks.
 
     What the face still has, as variance in each band, is subtracted, and nothing is ever removed.
-    In the mask's soft edge the pasted picture holds a share of the original's own noise; the amount
+    In the mask's soft edge the pasted image holds a share of the original's own noise; the amount
     there is such that the sum stays level.
 
     Args:
         pasted: (3, h, w) float32, RGB, in [0, 1], with the face pasted by ``mask``.
         mask: (h, w) floating in [0, 1].
-        wanted: The noise of the picture, from ``surrounding_noise``.
+        target: The noise of the image, from ``surrounding_noise``.
         strength: Factor of the noise's standard deviation; 0 is off, 1 matches.
         seed: Of the noise, the same on every device. Give each frame of a video another.
 
@@ -119,10 +119,10 @@ def add_grain(
     if strength == 0 or not bool((mask > 0).any()):
         return pasted
     present = _face_noise(pasted, mask)
-    missing = _missing_noise(wanted, present)
+    missing = _missing_noise(target, present)
     if missing.sigma < _INVISIBLE:
         return pasted
-    kept = min(1.0, present.sigma / wanted.sigma)
+    kept = min(1.0, present.sigma / target.sigma)
     # With k of the noise's amplitude kept in the face, (1 - m) + m k of it is left at mask m; this
     # is the root of 1 - that squared, over 1 - k squared.
     profile = (mask * (2 - mask * (1 - kept)) / (1 + kept)).sqrt()
@@ -137,10 +137,10 @@ def _face_noise(pasted: Tensor, mask: Tensor) -> NoiseStatistics:
     return measure_noise(pasted, inside if int(inside.sum()) >= _MIN_PIXELS else mask)
 
 
-def _missing_noise(wanted: NoiseStatistics, present: NoiseStatistics) -> NoiseStatistics:
+def _missing_noise(target: NoiseStatistics, present: NoiseStatistics) -> NoiseStatistics:
     return _fit_noise(
         [
-            wanted.covariance * _band_gain(wanted.blur_px, step)
+            target.covariance * _band_gain(target.blur_px, step)
             - present.covariance * _band_gain(present.blur_px, step)
             for step in _BANDS_PX
         ]

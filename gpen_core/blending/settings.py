@@ -39,7 +39,8 @@ class BlendSettings:
     feather: float = 0.12
     """Width of the soft edge inside that, as a fraction of the crop."""
     fine_grain: FineGrain = FineGrain.KEEP
-    """Detail of the original that is too fine for the crop."""
+    """Detail of the original that is too fine for the crop, not only grain. The name is that of a
+    widget, which saved workflows hold, and so it is permanent."""
     color: float = 0.0
     """How far the restoration takes over the input face's colours, 0 to 1."""
     detail: float = 0.0

@@ -288,13 +288,14 @@ def find_detector(options: argparse.Namespace, model: Path) -> tuple[str | None,
     name = None if options.detector == AUTO else options.detector
     if options.detector_file is not None:
         return name, options.detector_file
-    wanted = DETECTOR_MODELS[name or BEST_DETECTOR]
-    found = _first_file(wanted.filename, options.models, _DETECTOR_FOLDERS)
-    found = found or _first_file(wanted.filename, model.parent, ("", "../facedetection"))
+    published = DETECTOR_MODELS[name or BEST_DETECTOR]
+    found = _first_file(published.filename, options.models, _DETECTOR_FOLDERS)
+    found = found or _first_file(published.filename, model.parent, ("", "../facedetection"))
     if found is None and name == BEST_DETECTOR:
         raise CheckpointNotFoundError(
-            f"detector: expected {wanted.filename} in --models or beside the model, got none. Get "
-            f"it from {wanted.url}, name a file with --detector-file, or leave --detector out."
+            f"detector: expected {published.filename} in --models or beside the model, got none. "
+            f"Get it from {published.url}, name a file with --detector-file, or leave "
+            "--detector out."
         )
     return name, found
 

@@ -74,10 +74,10 @@ def flicker(frames: Tensor, region: Tensor | None = None) -> float:
     """
     check_images(frames)
     if len(frames) < 2 or (region is not None and region.shape != frames.shape[2:]):
-        wanted = f"two or more and a region of {tuple(frames.shape[2:])}"
+        expected = f"two or more and a region of {tuple(frames.shape[2:])}"
         shape = None if region is None else tuple(region.shape)
         raise TensorSpecError(
-            f"frames: expected {wanted}, got {len(frames)} and {shape}. Give a whole clip."
+            f"frames: expected {expected}, got {len(frames)} and {shape}. Give a whole clip."
         )
     variance = frames[:, :3].float().var(dim=0).mean(dim=0)
     weights = torch.ones_like(variance) if region is None else region.to(variance)

@@ -27,14 +27,14 @@ class NoiseKind(Choice):
     POISSON = "poisson"
     """Of counted light: more in bright places."""
     SPECKLE = "speckle"
-    """In proportion to the picture."""
+    """In proportion to the image."""
     SALT_AND_PEPPER = "salt and pepper"
     """Single white and black values."""
 
 
 @dataclass(frozen=True)
 class NoiseSettings(Stage):
-    """Noise, in the pixels that the picture has at that point."""
+    """Noise, in the pixels that the image has at that point."""
 
     kinds: Mapping[NoiseKind, float] = field(default_factory=lambda: {NoiseKind.GAUSSIAN: 1.0})
     sigma: Annotated[Range, Limits(0, 255)] = (0.0, 0.0)
@@ -50,10 +50,10 @@ class NoiseSettings(Stage):
     chroma: Annotated[Range, Limits(0, 4)] = (1.0, 1.0)
     """Factor of the colour in Gaussian noise; 0 is grey."""
     grain: Annotated[Range, Limits(0, 16)] = (0.0, 0.0)
-    """Sigma of the grains of Gaussian noise, in pixels of a picture of 512; 0 is white noise."""
+    """Sigma of the grains of Gaussian noise, in pixels of an image of 512; 0 is white noise."""
 
     def draw(self, draws: Draws) -> list[Step]:
-        """The step for one picture, or none."""
+        """The step for one image, or none."""
         kind = draws.one_of(self.kinds)
         step = Noise(
             kind,
@@ -77,7 +77,7 @@ class Noise:
 
     kind: NoiseKind
     amount: float
-    """Sigma of a picture in [0, 1], factor or share, as the kind has it."""
+    """Sigma of an image in [0, 1], factor or share, as the kind has it."""
     is_grey: bool = False
     salt: float = 0.5
     chroma: float = 1.0
@@ -118,9 +118,9 @@ class Noise:
 
 
 def poisson_noise(pixels: Tensor, uniform: Tensor) -> Tensor:
-    """What counting light adds to a picture that is rounded to 8 bits.
+    """What counting light adds to an image that is rounded to 8 bits.
 
-    There are as many counts in white as the picture has levels, up to the next power of two, as
+    There are as many counts in white as the image has levels, up to the next power of two, as
     Real-ESRGAN has it. Each value is the quantile of its own uniform number, so that values a
     rounding error apart on two devices do not upset all that follow.
 
@@ -145,8 +145,8 @@ def poisson_noise(pixels: Tensor, uniform: Tensor) -> Tensor:
     cumulative = np.minimum(np.exp(logarithms).cumsum(axis=1), 1)
     # One sorted table of all levels: that of level i lies in i to i + 1.
     rows = np.arange(len(levels))
-    wanted = which + uniform.double().numpy().reshape(-1)
-    found = np.searchsorted((rows[:, None] + cumulative).reshape(-1), wanted, side="right")
+    positions = which + uniform.double().numpy().reshape(-1)
+    found = np.searchsorted((rows[:, None] + cumulative).reshape(-1), positions, side="right")
     drawn = np.minimum(found - which * len(counts), len(counts) - 1)
     values = torch.from_numpy(drawn.astype(np.float32) / np.float32(n_counts))
     return values.view(pixels.shape).to(pixels.device) - rounded / 255

@@ -87,8 +87,8 @@ def _parse(path: str, text: str, value: Any) -> Any:
         return {name.strip(): weight for name, _, weight in parts}
     found = _RANGE.fullmatch(text)
     if found is None or (found[2] is not None and not isinstance(value, tuple)):
-        wanted = "a number or a range as in 30-60" if isinstance(value, tuple) else "a number"
-        raise DegradeSettingsError(f"{path}: expected {wanted}, got {text!r}. Correct it.")
+        expected = "a number or a range as in 30-60" if isinstance(value, tuple) else "a number"
+        raise DegradeSettingsError(f"{path}: expected {expected}, got {text!r}. Correct it.")
     low = float(found[1])
     if not isinstance(value, tuple):
         return low

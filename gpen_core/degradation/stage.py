@@ -42,8 +42,8 @@ class Step(Protocol):
 class Limits:
     """Of a field of a ``Stage``."""
 
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
 
 Probability = Annotated[float, Limits(0, 1)]
@@ -123,11 +123,11 @@ def _check_range(name: str, value: Any, limits: Limits) -> None:
         low, high = (float(bound) for bound in value)
     except (TypeError, ValueError):
         low = math.nan
-    if not limits.least <= low <= high <= limits.most:
+    if not limits.minimum <= low <= high <= limits.maximum:
         raise DegradeSettingsError(
-            f"{name}: expected (low, high) with {limits.least:g} <= low <= high <= "
-            f"{limits.most:g}, got {value!r}. Give two numbers within these limits, the lower one "
-            "first."
+            f"{name}: expected (low, high) with {limits.minimum:g} <= low <= high <= "
+            f"{limits.maximum:g}, got {value!r}. Give two numbers within these limits, the lower "
+            "one first."
         )
 
 

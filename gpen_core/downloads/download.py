@@ -22,9 +22,9 @@ from ..monitor import SILENT, Monitor
 from .file_lock import locked
 from .http_stream import (
     POLL_INTERVAL_S,
-    Answer,
-    BrokenOffError,
-    NoAnswerError,
+    ConnectionLostError,
+    NoResponseError,
+    Response,
     UnsafeUrlError,
     open_stream,
     require_safe_url,
@@ -110,7 +110,7 @@ def download(
         The file.
 
     Raises:
-        UnreachableError: There is no network, or the server does not answer.
+        UnreachableError: There is no network, or the server does not respond.
         DownloadError: The server refuses, the file is not the published one and was removed, or the
             disk is full or cannot be written.
     """
@@ -184,7 +184,7 @@ class _Transfer:
 
     def _fetch(self) -> bool:
         """Bring the whole file into the part; True if some of it was there before."""
-        was_resumed = was_answered = False
+        was_resumed = has_response = False
         failures = 0
         furthest = self._n_bytes()
         while True:
@@ -198,14 +198,14 @@ class _Transfer:
                     self._headers(offset),
                     allow_loopback=self.allow_loopback,
                     monitor=self.monitor,
-                ) as answer:
-                    was_answered = True
-                    self._receive(answer, offset)
+                ) as response:
+                    has_response = True
+                    self._receive(response, offset)
                 return was_resumed
             except UnsafeUrlError as error:
                 raise self.error(f"{self.url} leads elsewhere: {error}.") from error
-            except (NoAnswerError, BrokenOffError, _TransientError) as error:
-                if not was_answered:
+            except (NoResponseError, ConnectionLostError, _TransientError) as error:
+                if not has_response:
                     what = f"{self.url} cannot be reached ({error})."
                     raise self.error(what, UnreachableError) from error
                 is_progress = self._n_bytes() >= furthest + WORTH_BYTES
@@ -224,23 +224,23 @@ class _Transfer:
                 headers["If-Range"] = etag
         return headers
 
-    def _receive(self, answer: Answer, offset: int) -> None:
-        """Write one answer into the part, behind what is there or in place of it."""
-        etag = _strong_etag(answer.headers.get("ETag", ""))
-        if offset and answer.status == 206:
-            start, total = _content_range(answer)
+    def _receive(self, response: Response, offset: int) -> None:
+        """Write one response into the part: append it, or replace the part by it."""
+        etag = _strong_etag(response.headers.get("ETag", ""))
+        if offset and response.status == 206:
+            start, total = _content_range(response)
             known = self._known_etag()
             if start != offset or (etag and known and etag != known):
                 self._discard()
                 raise _TransientError("the file has changed on the server")
-        elif offset and answer.status == _RANGE_NOT_SATISFIABLE:
+        elif offset and response.status == _RANGE_NOT_SATISFIABLE:
             self._discard()
             raise _TransientError("the file is shorter than what has already arrived")
-        elif answer.status == 200:
-            offset, total = 0, _content_length(answer)
+        elif response.status == 200:
+            offset, total = 0, _content_length(response)
         else:
-            said = f"status {answer.status} {answer.reason}".strip()
-            if answer.status in _TRANSIENT_STATUS:
+            said = f"status {response.status} {response.reason}".strip()
+            if response.status in _TRANSIENT_STATUS:
                 raise _TransientError(said)
             raise self.error(f"expected a file at {self.url}, got {said}.")
         self._check_size(total, offset)
@@ -248,12 +248,12 @@ class _Transfer:
             self._discard()
             if etag:
                 self.etag_file.write_text(etag, "latin-1")
-        self._write(answer, offset, total or self.model.n_bytes)
+        self._write(response, offset, total or self.model.n_bytes)
 
-    def _write(self, answer: Answer, offset: int, total: int | None) -> None:
+    def _write(self, response: Response, offset: int, total: int | None) -> None:
         n_bytes = offset
         with self.part.open("ab") as out:
-            for chunk in answer.chunks:
+            for chunk in response.chunks:
                 n_bytes += len(chunk)
                 if n_bytes > self.limit:
                     break
@@ -322,14 +322,14 @@ def _strong_etag(text: str) -> str:
     return text if re.fullmatch(r'"[^"\x00-\x1f]*"', text) else ""
 
 
-def _content_length(answer: Answer) -> int | None:
-    text = answer.headers.get("Content-Length", "")
+def _content_length(response: Response) -> int | None:
+    text = response.headers.get("Content-Length", "")
     return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
-def _content_range(answer: Answer) -> tuple[int | None, int | None]:
+def _content_range(response: Response) -> tuple[int | None, int | None]:
     """First byte and size of the whole file."""
-    match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
     if match is None:
         return None, None
     return int(match[1]), None if match[2] == "*" else int(match[2])

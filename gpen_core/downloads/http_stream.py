@@ -29,7 +29,7 @@ from urllib.request import (
 
 from ..monitor import SILENT, Monitor
 
-ANSWER_TIMEOUT_S = 15.0
+RESPONSE_TIMEOUT_S = 15.0
 """Bounds name resolution, connection and redirects together; the time lost without a network."""
 STALL_TIMEOUT_S = 30.0
 """Bounds the wait for the next byte after that."""
@@ -45,23 +45,23 @@ class UnsafeUrlError(Exception):
     """An address that is not fetched: not encrypted, or not of the web at all."""
 
 
-class NoAnswerError(Exception):
-    """Nobody answered."""
+class NoResponseError(Exception):
+    """No response: no connection, or none in time."""
 
 
-class BrokenOffError(Exception):
-    """The answer ended early, or fell silent."""
+class ConnectionLostError(Exception):
+    """The connection ended early, or fell silent."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a server said."""
+class Response:
+    """The response of a server."""
 
     status: int
     reason: str
     headers: Message
     chunks: Iterator[bytes]
-    """The body as it comes; ``BrokenOffError`` where the connection ends or falls silent."""
+    """The body as it comes; ``ConnectionLostError`` where the connection ends or falls silent."""
 
 
 def require_safe_url(url: str, *, allow_loopback: bool = False) -> None:
@@ -91,7 +91,7 @@ def open_stream(
     *,
     allow_loopback: bool = False,
     monitor: Monitor = SILENT,
-) -> Iterator[Answer]:
+) -> Iterator[Response]:
     """Ask for a file.
 
     Args:
@@ -102,12 +102,12 @@ def open_stream(
 
     Raises:
         UnsafeUrlError: The address, or one that it redirects to, is not https.
-        NoAnswerError: No answer within ``ANSWER_TIMEOUT_S``.
+        NoResponseError: No response within ``RESPONSE_TIMEOUT_S``.
     """
     require_safe_url(url, allow_loopback=allow_loopback)
     reader = _Reader(_opener(allow_loopback), Request(url, headers=dict(headers)), monitor)  # noqa: S310 - checked above
     try:
-        yield reader.answer()
+        yield reader.response()
     finally:
         reader.close()
 
@@ -162,16 +162,16 @@ class _Reader:
         self._items: queue.Queue[_Head | bytes | Exception | None] = queue.Queue(_CHUNKS_AHEAD)
         threading.Thread(target=self._read, name="gpen-download", daemon=True).start()
 
-    def answer(self) -> Answer:
-        item = self._next(ANSWER_TIMEOUT_S)
+    def response(self) -> Response:
+        item = self._next(RESPONSE_TIMEOUT_S)
         if item is None:
-            raise NoAnswerError(f"no answer within {ANSWER_TIMEOUT_S:.0f} s")
+            raise NoResponseError(f"no response within {RESPONSE_TIMEOUT_S:.0f} s")
         if isinstance(item, UnsafeUrlError):
             raise item
         if isinstance(item, Exception):
-            raise NoAnswerError(str(getattr(item, "reason", item)))
+            raise NoResponseError(str(getattr(item, "reason", item)))
         assert isinstance(item, _Head)
-        return Answer(item.status, item.reason, item.headers, self._chunks())
+        return Response(item.status, item.reason, item.headers, self._chunks())
 
     def close(self) -> None:
         """Let the thread end; it does so at its next byte or timeout."""
@@ -181,9 +181,9 @@ class _Reader:
         while True:
             item = self._next(STALL_TIMEOUT_S)
             if item is None:
-                raise BrokenOffError(f"nothing came for {STALL_TIMEOUT_S:.0f} s")
+                raise ConnectionLostError(f"nothing came for {STALL_TIMEOUT_S:.0f} s")
             if isinstance(item, Exception):
-                raise BrokenOffError(str(item) or type(item).__name__)
+                raise ConnectionLostError(str(item) or type(item).__name__)
             assert isinstance(item, bytes)
             if not item:
                 return

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from .faces import Faces
 
-_BOX_COLOUR = (80, 220, 100)
-_TEXT_COLOUR = (0, 0, 0)
-_LANDMARK_COLOUR = (255, 200, 0)
+_BOX_COLOR = (80, 220, 100)
+_TEXT_COLOR = (0, 0, 0)
+_LANDMARK_COLOR = (255, 200, 0)
 
 
 def draw_faces(images: Tensor, faces: Faces) -> Tensor:
@@ -42,13 +42,13 @@ def _draw(picture: Image.Image, faces: Faces) -> None:
     for number, (box, points) in enumerate(
         zip(faces.boxes.tolist(), faces.landmarks.tolist(), strict=True)
     ):
-        canvas.rectangle(box, outline=_BOX_COLOUR, width=line_width)
+        canvas.rectangle(box, outline=_BOX_COLOR, width=line_width)
         for x, y in points:
             radius = line_width
-            canvas.ellipse((x - radius, y - radius, x + radius, y + radius), _LANDMARK_COLOUR)
+            canvas.ellipse((x - radius, y - radius, x + radius, y + radius), _LANDMARK_COLOR)
         # The number stands on a tab above the box, or inside it at the image's edge.
         _, _, right, bottom = canvas.textbbox((0, 0), str(number), font=font)
         width, height = right + 2 * line_width + 2, bottom + 2 * line_width
         x, y = box[0], box[1] - height if box[1] >= height else box[1]
-        canvas.rectangle((x, y, x + width, y + height), fill=_BOX_COLOUR)
-        canvas.text((x + line_width + 1, y + line_width), str(number), _TEXT_COLOUR, font=font)
+        canvas.rectangle((x, y, x + width, y + height), fill=_BOX_COLOR)
+        canvas.text((x + line_width + 1, y + line_width), str(number), _TEXT_COLOR, font=font)

@@ -97,11 +97,11 @@ def select_faces(
         SelectionError: ``indices`` cannot be read.
         SettingError: There is no such order.
     """
-    wanted = parse_indices(indices)
+    chosen = parse_indices(indices)
     faces = faces.select(_large_and_sure(faces, min_size, min_score))
     faces = _ordered(faces, FaceOrder(order))
-    if wanted is not None:
-        numbers = torch.tensor(wanted, device=faces.device)
+    if chosen is not None:
+        numbers = torch.tensor(chosen, device=faces.device)
         faces = faces.select(torch.isin(_numbers(faces), numbers))
     if largest_only:
         by_area = _ordered(faces, FaceOrder.LARGE_SMALL)

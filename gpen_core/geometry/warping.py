@@ -30,7 +30,7 @@ _ROUNDING = 1e-6  # of a scale that was meant to be a whole number
 # Bounds the memory of a warp: 40 bytes a sample of three channels; on a CPU what its caches take.
 _MAX_SAMPLES_AT_ONCE = 2**22
 _CPU_SAMPLES_AT_ONCE = 2**17
-_DEALT_TO = 16  # images, on a CPU
+_CPU_CHUNKS = 16  # images, on a CPU
 
 _logger = logging.getLogger(__name__)
 
@@ -161,19 +161,19 @@ def warp(
     matrix[:, 2] -= 1
     n_at_once = _CPU_SAMPLES_AT_ONCE if source.device.type == "cpu" else _MAX_SAMPLES_AT_ONCE
     band = max(1, n_at_once // (width * n_samples**2))
-    if band > _DEALT_TO:
-        band -= band % _DEALT_TO
+    if band > _CPU_CHUNKS:
+        band -= band % _CPU_CHUNKS
     for top in range(0, height, band):
         region = Region(top, min(top + band, height), 0, width)
         if needed is not None and source.device.type == "cpu":  # elsewhere asking takes longer
             region = _needed_columns(region, needed)
         if not region.width:
             continue
-        # On a CPU, threads share the work by images, so the rows are dealt out to several.
-        n_dealt = math.gcd(region.height, _DEALT_TO) if source.device.type == "cpu" else 1
+        # On a CPU, threads share the work by images, so the rows are split into chunks.
+        n_chunks = math.gcd(region.height, _CPU_CHUNKS) if source.device.type == "cpu" else 1
         to_source = shift_target(matrix, region)
         grid = _sample_points(
-            to_source, region.height, region.width, source.device, n_samples, n_dealt
+            to_source, region.height, region.width, source.device, n_samples, n_chunks
         )
         _average_samples(source, grid, out=region.of(target))
     return target
@@ -261,17 +261,17 @@ def _sample_points(
     width: int,
     device: torch.device,
     n_samples: int = 1,
-    n_dealt: int = 1,
+    n_chunks: int = 1,
 ) -> Tensor:
     """Positions of ``n_samples`` x ``n_samples`` points in each target pixel under a matrix.
 
     Returns:
-        (n_dealt, n_samples**2, height / n_dealt, width, 2) float32, x then y: the rows dealt out in
-        ``n_dealt`` runs.
+        (n_chunks, n_samples**2, height / n_chunks, width, 2) float32, x then y: the rows split into
+        ``n_chunks`` chunks.
     """
     matrix = target_to_source.double()
     inside = (torch.arange(n_samples, dtype=torch.float64) + 0.5) / n_samples
-    y = torch.arange(height, dtype=torch.float64).view(n_dealt, 1, -1) + inside[:, None]
+    y = torch.arange(height, dtype=torch.float64).view(n_chunks, 1, -1) + inside[:, None]
     x = torch.arange(width, dtype=torch.float64) + inside[:, None]
     # The rows and columns are computed in double precision and only their sum in single.
     rows = (y[..., None] * matrix[:, 1] + matrix[:, 2]).float().to(device)
@@ -284,11 +284,11 @@ def _average_samples(source: Tensor, grid: Tensor, out: Tensor) -> None:
 
     Args:
         source: (C, H, W).
-        grid: (n_dealt, n, h / n_dealt, w, 2) in -1 to 1.
+        grid: (n_chunks, n, h / n_chunks, w, 2) in -1 to 1.
         out: (C, h, w).
     """
     sampled = _sample(source.expand(grid.shape[0] * grid.shape[1], -1, -1, -1), grid.flatten(0, 1))
-    sampled = torch.unflatten(sampled, 0, grid.shape[:2])  # [n_dealt, n, C, h / n_dealt, w]
+    sampled = torch.unflatten(sampled, 0, grid.shape[:2])  # [n_chunks, n, C, h / n_chunks, w]
     averaged = sampled.mean(dim=1) if grid.shape[1] > 1 else sampled[:, 0]
     torch.unflatten(out, 1, (grid.shape[0], grid.shape[2])).copy_(averaged.transpose(0, 1))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 _PNG_SIGNATURE_LENGTH = 8
 # They describe what the samples mean, and that stays. Of the rest only what its own name declares
 # safe to copy, which is the case of its last letter (PNG specification, 5.4).
-_PNG_COLOUR_CHUNKS = {b"cHRM", b"cICP", b"gAMA", b"iCCP", b"sRGB", b"mDCV", b"cLLI"}
+_PNG_COLOR_CHUNKS = {b"cHRM", b"cICP", b"gAMA", b"iCCP", b"sRGB", b"mDCV", b"cLLI"}
 
 _JPEG_START_OF_SCAN = 0xDA
 _JPEG_COMMENT = 0xFE
@@ -27,7 +27,7 @@ def copy_png_chunks(source: bytes, encoded: bytes) -> bytes:
     kept = [
         chunk
         for name, chunk in _png_chunks(source)
-        if name in _PNG_COLOUR_CHUNKS or (name[0:1].islower() and name[3:4].islower())
+        if name in _PNG_COLOR_CHUNKS or (name[0:1].islower() and name[3:4].islower())
     ]
     body = dict(_png_chunks(encoded))
     header = encoded[:_PNG_SIGNATURE_LENGTH] + body[b"IHDR"]

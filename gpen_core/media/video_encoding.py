@@ -123,14 +123,14 @@ def _divides(offered: av.VideoFormat, frame: av.VideoFrame) -> bool:
 def _loss(offered: av.VideoFormat, source: av.VideoFormat) -> tuple[bool, int, int, int, bool]:
     """What is lost, the worst first, then what is wasted."""
     is_grey = len(source.components) == 1 and not source.has_palette
-    loses_colour = len(offered.components) == 1 and not is_grey
+    loses_color = len(offered.components) == 1 and not is_grey
     chroma = sum(
         (getattr(offered, side)(64) - getattr(source, side)(64)) // 8
         for side in ("chroma_width", "chroma_height")
     )
     bits = offered.components[0].bits - source.components[0].bits
     waste = abs(chroma) + abs(bits)
-    return loses_colour, max(0, -chroma), max(0, -bits), waste, offered.name != source.name
+    return loses_color, max(0, -chroma), max(0, -bits), waste, offered.name != source.name
 
 
 def add_encoder(

@@ -88,8 +88,8 @@ def find_changes(
 
     fine_energy = crops.square().mean(dim=1).clamp(0, 1)
     blurred = soften(fine_energy, _TOUCH_BLUR).sqrt()
-    least = (_ABOVE_NOISE * fine_noise).clamp_min(_MIN_TOUCH)
-    maps = (blurred > least[:, None, None]).float()
+    minimum = (_ABOVE_NOISE * fine_noise).clamp_min(_MIN_TOUCH)
+    maps = (blurred > minimum[:, None, None]).float()
     closed = soften(soften(maps, 0, _TOUCH_GAP), 0, -_TOUCH_GAP)
     return SwapChanges(strength > (_ABOVE_NOISE * noise).clamp_min(_MIN_CHANGE), strength, closed)
 

@@ -114,7 +114,7 @@ def fit_image(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def _assign(swapped: Tensor, originals: Tensor) -> tuple[list[int], Tensor]:
-    """The increasing assignment of least total difference, and the differences along it."""
+    """The increasing assignment of minimum total difference, and the differences along it."""
     n_swapped, n_dropped = len(swapped), len(originals) - len(swapped)
     # Frame j comes from original j + d, where d of its predecessors were dropped: 0 <= d <= D.
     costs = torch.stack(
@@ -128,8 +128,8 @@ def _assign(swapped: Tensor, originals: Tensor) -> tuple[list[int], Tensor]:
     choices = torch.empty(costs.shape, dtype=torch.int64)
     best = torch.zeros(n_dropped + 1, dtype=torch.float64)
     for frame in range(n_swapped):
-        least, choices[frame] = best.cummin(dim=0)
-        best = totals[frame] = least + costs[frame]
+        minimum, choices[frame] = best.cummin(dim=0)
+        best = totals[frame] = minimum + costs[frame]
     # The last frame may be followed by dropped ones, so any of its numbers may be the best.
     dropped = int(best.argmin())
     assignment = [0] * n_swapped

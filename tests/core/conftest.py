@@ -29,7 +29,7 @@ def random_network() -> GpenGenerator:
 def site(monkeypatch):
     """A server with one file, and downloads that wait for nothing longer than they need to."""
     monkeypatch.setattr(download, "RETRY_DELAYS_S", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(http_stream, "ANSWER_TIMEOUT_S", 5.0)
+    monkeypatch.setattr(http_stream, "RESPONSE_TIMEOUT_S", 5.0)
     monkeypatch.setattr(http_stream, "POLL_INTERVAL_S", 0.02)
     with file_server() as server:
         server.files[PATH] = CONTENT

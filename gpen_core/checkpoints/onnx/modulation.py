@@ -55,34 +55,36 @@ def decompose(tracer: Tracer, value: str, name: str, bias_name: str) -> Modulate
     Raises:
         UnmatchedError: There is none, or it lacks a weight.
     """
-    wanted = f"{name}.weight"
+    weight_name = f"{name}.weight"
     out = tracer.trace(value, bias_name)
     unnormalised = tracer.unnormalised(out.value)
-    inner = out if unnormalised is None else tracer.trace(unnormalised[0], wanted)
-    conv = tracer.node(inner.value, wanted, "Conv", "ConvTranspose")
+    inner = out if unnormalised is None else tracer.trace(unnormalised[0], weight_name)
+    conv = tracer.node(inner.value, weight_name, "Conv", "ConvTranspose")
     is_transposed = conv.op_type == "ConvTranspose"
     gain = out.gain if unnormalised is None else out.gain * inner.gain
     source = conv.inputs[0]
     if tracer.constants.is_signal(conv.inputs[1]):
-        product = _product(tracer, conv.inputs[1], wanted)
-        weight = _filters(product, product.is_swapped ^ is_transposed, wanted)
+        product = _product(tracer, conv.inputs[1], weight_name)
+        weight = _filters(product, product.is_swapped ^ is_transposed, weight_name)
     else:
-        modulated = tracer.trace(source, wanted)
+        modulated = tracer.trace(source, weight_name)
         if modulated.shift is not None:
-            raise UnmatchedError(wanted, "features times a style", "a shift of them")
+            raise UnmatchedError(weight_name, "features times a style", "a shift of them")
         gain *= modulated.gain
         source, style = _styled(tracer, modulated.value, f"{name}.modulation.weight")
-        constant = tracer.tensor(conv.inputs[1], wanted)
+        constant = tracer.tensor(conv.inputs[1], weight_name)
         product = _Product(constant, 1.0, style, unnormalised is not None, False)
-        weight = _filters(product, is_transposed, wanted)
+        weight = _filters(product, is_transposed, weight_name)
         if unnormalised is not None:
             # The norm is that of the published weight; what is convolved may lack its factor.
             convolved = weight.flatten()
-            normed = _product(tracer, unnormalised[1], wanted)
-            weight = _filters(normed, normed.is_swapped, wanted)
+            normed = _product(tracer, unnormalised[1], weight_name)
+            weight = _filters(normed, normed.is_swapped, weight_name)
             energy = float(weight.flatten().dot(weight.flatten()))
             if weight.numel() != convolved.numel() or not energy:
-                raise UnmatchedError(wanted, "the weight that is convolved", "another in the norm")
+                raise UnmatchedError(
+                    weight_name, "the weight that is convolved", "another in the norm"
+                )
             gain *= float(convolved.dot(weight.flatten())) / energy
     bias = out.shift
     has_own_bias = len(conv.inputs) > 2 and bool(conv.inputs[2])
@@ -94,17 +96,17 @@ def decompose(tracer: Tracer, value: str, name: str, bias_name: str) -> Modulate
     return ModulatedConv(weight, product.style, source, gain, bias, product.is_demodulated)
 
 
-def _styled(tracer: Tracer, value: str, wanted: str) -> tuple[str, str]:
+def _styled(tracer: Tracer, value: str, weight_name: str) -> tuple[str, str]:
     """Signal and style of a product of the two."""
-    node = tracer.node(value, wanted, "Mul")
+    node = tracer.node(value, weight_name, "Mul")
     for source, style in (node.inputs[:2], node.inputs[1::-1]):
         made = tracer.graph.producers.get(tracer.trace(style, None).value)
         if made is not None and made.op_type in ("Gemm", "MatMul"):
             return source, style
-    raise UnmatchedError(wanted, "a product with a style", tracer.describe(value))
+    raise UnmatchedError(weight_name, "a product with a style", tracer.describe(value))
 
 
-def _product(tracer: Tracer, value: str, wanted: str) -> _Product:
+def _product(tracer: Tracer, value: str, weight_name: str) -> _Product:
     """Take the weight of a modulated convolution apart: one tensor, one style, scalars, a norm."""
     pending = [(value, False)]
     weights: list[tuple[Tensor, bool]] = []
@@ -124,7 +126,7 @@ def _product(tracer: Tracer, value: str, wanted: str) -> _Product:
             else:
                 gain *= factor
         elif node is None:
-            raise UnmatchedError(wanted, "a constant", tracer.describe(value), is_missing=True)
+            raise UnmatchedError(weight_name, "a constant", tracer.describe(value), is_missing=True)
         elif unnormalised is not None:
             is_demodulated = True
             pending.append((unnormalised[0], is_swapped))
@@ -136,7 +138,7 @@ def _product(tracer: Tracer, value: str, wanted: str) -> _Product:
             styles.append(value)
     if pending or len(weights) != 1 or len(styles) != 1:
         got = f"{len(weights)} tensors and {len(styles)} styles"
-        raise UnmatchedError(wanted, "the product of one tensor and one style", got)
+        raise UnmatchedError(weight_name, "the product of one tensor and one style", got)
     ((weight, is_swapped),) = weights
     return _Product(weight, gain, styles[0], is_demodulated, is_swapped)
 
@@ -150,11 +152,11 @@ def _swaps_channels(node: OnnxNode) -> bool:
     return axes.index(rank - 3) < axes.index(rank - 4)
 
 
-def _filters(product: _Product, is_swapped: bool, wanted: str) -> Tensor:
+def _filters(product: _Product, is_swapped: bool, weight_name: str) -> Tensor:
     """The tensor of a product with its scalar factors, [O, I, k, k]."""
     weight = product.weight
     if weight.ndim < 4 or weight.shape[:-4].numel() != 1:
-        raise UnmatchedError(wanted, "a tensor of (1, O, I, k, k)", str(tuple(weight.shape)))
+        raise UnmatchedError(weight_name, "a tensor of (1, O, I, k, k)", str(tuple(weight.shape)))
     weight = weight.reshape(weight.shape[-4:])
     if is_swapped:
         weight = weight.transpose(0, 1)

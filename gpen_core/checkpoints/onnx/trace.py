@@ -68,9 +68,9 @@ _MAX_NORMALISING_NODES = 24
 class UnmatchedError(Exception):
     """A part of the network is not where it should be."""
 
-    def __init__(self, wanted: str, expected: str, got: str, is_missing: bool = False) -> None:
-        super().__init__(f"{wanted}: expected {expected}, got {got}")
-        self.wanted = wanted
+    def __init__(self, weight_name: str, expected: str, got: str, is_missing: bool = False) -> None:
+        super().__init__(f"{weight_name}: expected {expected}, got {got}")
+        self.weight_name = weight_name
         self.expected = expected
         self.got = got
         self.is_missing = is_missing
@@ -103,7 +103,7 @@ class Tracer:
             return f"the graph's input {value!r}"
         return f"the tensor {value!r}" if value in self.graph.tensors else f"nothing for {value!r}"
 
-    def node(self, value: str, wanted: str, *op_types: str) -> OnnxNode:
+    def node(self, value: str, weight_name: str, *op_types: str) -> OnnxNode:
         """The node that makes a value, which must be of one of the types.
 
         Raises:
@@ -111,10 +111,10 @@ class Tracer:
         """
         node = self.graph.producers.get(value)
         if node is None or node.op_type not in op_types or len(node.inputs) < 2:
-            raise UnmatchedError(wanted, " or ".join(op_types), self.describe(value))
+            raise UnmatchedError(weight_name, " or ".join(op_types), self.describe(value))
         return node
 
-    def tensor(self, value: str, wanted: str) -> Tensor:
+    def tensor(self, value: str, weight_name: str) -> Tensor:
         """A constant value.
 
         Raises:
@@ -123,7 +123,7 @@ class Tracer:
         if not self.constants.is_constant(value):
             # What is no signal either comes from nowhere, or from an operation on tensors alone.
             is_missing = not self.constants.is_signal(value)
-            raise UnmatchedError(wanted, "a constant", self.describe(value), is_missing)
+            raise UnmatchedError(weight_name, "a constant", self.describe(value), is_missing)
         return self.constants.evaluate(value)
 
     def is_missing(self, value: str) -> bool:
@@ -131,13 +131,13 @@ class Tracer:
         known = (self.graph.tensors, self.graph.inputs, self.graph.producers)
         return not any(value in names for names in known)
 
-    def trace(self, value: str, wanted: str | None, past_shifts: bool = True) -> Traced:
+    def trace(self, value: str, weight_name: str | None, past_shifts: bool = True) -> Traced:
         """Walk back past rearranging operations and past scaling and shifting by constants.
 
         Args:
             value: Where to begin.
-            wanted: What the caller looks for on the way, for the error message. None to walk past
-                operands that are nowhere in the file.
+            weight_name: What the caller looks for on the way, for the error message. None to walk
+                past operands that are nowhere in the file.
             past_shifts: False to stop before anything is added.
 
         Raises:
@@ -156,8 +156,8 @@ class Tracer:
                 break
             signal, constant = operands
             if self.is_missing(constant):
-                if wanted is not None:
-                    raise UnmatchedError(wanted, "a constant", self.describe(constant), True)
+                if weight_name is not None:
+                    raise UnmatchedError(weight_name, "a constant", self.describe(constant), True)
             elif node.op_type in ("Add", "Sub"):
                 offset = self.constants.evaluate(constant)
                 if offset.numel() != max(offset.shape, default=1):
@@ -267,12 +267,12 @@ def uniform(tensor: Tensor) -> float | None:
     return float(first) if bool((tensor == first).all()) else None
 
 
-def spread(values: Tensor, length: int, wanted: str) -> Tensor:
+def spread(values: Tensor, length: int, weight_name: str) -> Tensor:
     """One value for each channel, given as many or one for all.
 
     Raises:
         UnmatchedError: There is another number of them.
     """
     if values.numel() not in (1, length):
-        raise UnmatchedError(wanted, f"{length} values", str(values.numel()))
+        raise UnmatchedError(weight_name, f"{length} values", str(values.numel()))
     return values.flatten().expand(length)

@@ -51,12 +51,12 @@ def read_onnx_state_dict(path: Path) -> dict[str, Tensor]:
         is_gpen = any(name.endswith("activate.bias") for name in reader.state_dict)
         if is_gpen or error.is_missing:
             raise CheckpointMismatchError(
-                f"{graph.name}: expected {error.expected} for {error.wanted!r}, got {error.got}. "
-                "The file is damaged or of an unknown variant; try another export."
+                f"{graph.name}: expected {error.expected} for {error.weight_name!r}, got "
+                f"{error.got}. The file is damaged or of an unknown variant; try another export."
             ) from error
         raise NotGpenError(
             f"{graph.name}: expected the graph of a GPEN network, got {_describe(graph)} "
-            f"(at {error.wanted!r}: {error.got} instead of {error.expected}). "
+            f"(at {error.weight_name!r}: {error.got} instead of {error.expected}). "
             "Choose a GPEN model, such as GPEN-BFR-512.onnx."
         ) from error
     return reader.state_dict
@@ -70,8 +70,8 @@ def _describe(graph: OnnxGraph) -> str:
 
 
 @dataclass(frozen=True)
-class _Below:
-    """The layer that a value comes from."""
+class _InputLayer:
+    """The layer whose output goes into another."""
 
     layer: str
     gain: float
@@ -166,15 +166,15 @@ class _GpenReader:
         return layer
 
     def _styled_conv(self, name: str, layer: str, level: int, upsample: bool = False) -> str:
-        """Returns the layer below, or the constant input."""
+        """Returns the input layer, or the constant input."""
         tracer, bias_name = self._tracer, f"{name}.activate.bias"
         total = tracer.trace(layer, bias_name)
         injection = tracer.node(total.value, f"{name}.noise.weight", "Concat", "Add")
         is_concat = injection.op_type == "Concat"
         decoded, injected = injection.inputs[:2]
-        if not is_concat and self._layer_below(decoded, None) is not None:
+        if not is_concat and self._input_layer(decoded, None) is not None:
             decoded, injected = injected, decoded
-        feature = self._layer_below(injected, f"{name}.noise.weight")
+        feature = self._input_layer(injected, f"{name}.noise.weight")
         if feature is None or feature.layer != self._features.setdefault(level, feature.layer):
             got = tracer.describe(injected)
             raise UnmatchedError(f"{name}.noise.weight", "an encoder map of its resolution", got)
@@ -188,7 +188,7 @@ class _GpenReader:
                 raise UnmatchedError(f"{name}.conv.blur.kernel", "a FIR filter", got)
             self._fir(f"{name}.conv.blur.kernel", fir)
             decoded = fir.inputs[0]
-        below, bias = self._modulated_conv(f"{name}.conv", decoded, total.gain, bias_name)
+        input_layer, bias = self._modulated_conv(f"{name}.conv", decoded, total.gain, bias_name)
 
         out_chs = self.state_dict[f"{name}.conv.weight"].shape[1]
         bias = spread(bias * total.gain, out_chs, bias_name)
@@ -198,7 +198,7 @@ class _GpenReader:
             bias = bias + spread(total.shift, len(bias), bias_name)
         self._keep(bias_name, bias)
         self._keep(f"{name}.noise.weight", torch.tensor([feature.gain * total.gain]))
-        return below
+        return input_layer
 
     def _modulated_conv(
         self, name: str, value: str, gain: float, bias_name: str
@@ -212,7 +212,7 @@ class _GpenReader:
             bias_name: What it is shifted by.
 
         Returns:
-            The layer below, or the constant input; and the shift, (C,) or (1,).
+            The input layer, or the constant input; and the shift, (C,) or (1,).
         """
         conv = decompose(self._tracer, value, name, bias_name)
         style = self._linear(f"{name}.modulation", conv.style)
@@ -221,28 +221,28 @@ class _GpenReader:
         self._style = style
 
         gain *= conv.gain
-        below = self._layer_below(conv.source, f"{name}.weight")
-        if below is not None:
-            layer, gain = below.layer, _snapped(gain * below.gain)
+        input_layer = self._input_layer(conv.source, f"{name}.weight")
+        if input_layer is not None:
+            layer, gain = input_layer.layer, _snapped(gain * input_layer.gain)
         else:
             layer, gain = self._constant_input(conv.source, name, gain), 1.0
         if conv.is_demodulated and gain != 1:
             got = f"{gain:.4f} times as much"  # which no weight could make good, being normalised
-            raise UnmatchedError(f"{name}.weight", "features as the layer below makes them", got)
+            raise UnmatchedError(f"{name}.weight", "features as the input layer makes them", got)
         scale = gain * math.sqrt(math.prod(conv.weight.shape[1:]))
         self._keep(f"{name}.weight", conv.weight[None], scale)
         return layer, torch.zeros(1) if conv.bias is None else conv.bias
 
     def _constant_input(self, value: str, name: str, gain: float) -> str:
-        wanted = "generator.input.input"
-        constant = self._tracer.trace(value, wanted)
+        weight_name = "generator.input.input"
+        constant = self._tracer.trace(value, weight_name)
         if self._tracer.constants.is_signal(constant.value):
             got = self._tracer.describe(constant.value)
-            raise UnmatchedError(f"{name}.weight", "a layer below", got)
-        values = self._tracer.tensor(constant.value, wanted)
+            raise UnmatchedError(f"{name}.weight", "an input layer", got)
+        values = self._tracer.tensor(constant.value, weight_name)
         if values.numel() % 16:
-            raise UnmatchedError(wanted, "a tensor of (1, C, 4, 4)", str(tuple(values.shape)))
-        self._keep(wanted, values.reshape(1, -1, 4, 4), gain * constant.gain)
+            raise UnmatchedError(weight_name, "a tensor of (1, C, 4, 4)", str(tuple(values.shape)))
+        self._keep(weight_name, values.reshape(1, -1, 4, 4), gain * constant.gain)
         return constant.value
 
     def _fir(self, name: str, node: OnnxNode) -> None:
@@ -259,21 +259,23 @@ class _GpenReader:
 
     def _style_network(self) -> str:
         """Returns the lowest layer of the encoder."""
-        wanted = "generator.style"
+        weight_name = "generator.style"
         if self._style is None:
-            raise UnmatchedError(wanted, "modulated convolutions", "none")
+            raise UnmatchedError(weight_name, "modulated convolutions", "none")
         layers = [self._style]
         while True:
             linear = self._tracer.trace(layers[-1], None)
-            node = self._tracer.node(linear.value, wanted, "Gemm", "MatMul")
-            below = self._layer_below(next(iter(self._tracer.constants.signals(node)), ""), None)
-            if below is None:
+            node = self._tracer.node(linear.value, weight_name, "Gemm", "MatMul")
+            input_layer = self._input_layer(
+                next(iter(self._tracer.constants.signals(node)), ""), None
+            )
+            if input_layer is None:
                 raise UnmatchedError(
-                    wanted, "a normalised code", self._tracer.describe(linear.value)
+                    weight_name, "a normalised code", self._tracer.describe(linear.value)
                 )
-            if below.is_normalised:
+            if input_layer.is_normalised:
                 break
-            layers.append(below.layer)
+            layers.append(input_layer.layer)
         for i, layer in enumerate(reversed(layers)):
             code = self._linear(f"generator.style.{i + 1}", layer, STYLE_LEARNING_RATE)
             if i == 0:
@@ -281,15 +283,15 @@ class _GpenReader:
         return lowest
 
     def _linear(self, name: str, value: str, learning_rate: float = 1.0) -> str:
-        """Read the linear layer that makes a value. Returns the layer below, past any norm."""
-        tracer, wanted = self._tracer, f"{name}.weight"
+        """Read the linear layer that makes a value. Returns the input layer, past any norm."""
+        tracer, weight_name = self._tracer, f"{name}.weight"
         out = tracer.trace(value, f"{name}.bias")
-        node = tracer.node(out.value, wanted, "Gemm", "MatMul")
+        node = tracer.node(out.value, weight_name, "Gemm", "MatMul")
         is_left = tracer.constants.is_signal(node.inputs[1])
         signal, matrix = node.inputs[1::-1] if is_left else node.inputs[:2]
-        weight = tracer.tensor(matrix, wanted)
+        weight = tracer.tensor(matrix, weight_name)
         if weight.ndim != 2:
-            raise UnmatchedError(wanted, "a matrix", f"a tensor of {tuple(weight.shape)}")
+            raise UnmatchedError(weight_name, "a matrix", f"a tensor of {tuple(weight.shape)}")
         is_transposed = bool(node.integer("transA" if is_left else "transB", 0))
         if is_left == is_transposed:
             weight = weight.t()  # [out, in]
@@ -299,13 +301,13 @@ class _GpenReader:
             own = tracer.tensor(node.inputs[2], f"{name}.bias").flatten()
             factor = out.gain * node.number("beta", 1.0)
             bias = bias + spread(own, len(weight), f"{name}.bias") * factor
-        below = self._layer_below(signal, wanted)
-        if below is None:
-            raise UnmatchedError(wanted, "a layer below", tracer.describe(signal))
-        gain = out.gain * node.number("alpha", 1.0) * _snapped(below.gain)
-        self._keep(wanted, weight, gain * math.sqrt(weight.shape[1]) / learning_rate)
+        input_layer = self._input_layer(signal, weight_name)
+        if input_layer is None:
+            raise UnmatchedError(weight_name, "an input layer", tracer.describe(signal))
+        gain = out.gain * node.number("alpha", 1.0) * _snapped(input_layer.gain)
+        self._keep(weight_name, weight, gain * math.sqrt(weight.shape[1]) / learning_rate)
         self._keep(f"{name}.bias", bias, 1 / learning_rate)
-        return below.layer
+        return input_layer.layer
 
     def _encoder(self, layer: str, lowest: int) -> None:
         tracer = self._tracer
@@ -330,13 +332,13 @@ class _GpenReader:
                 if fir is None:
                     got = tracer.describe(source.value)
                     raise UnmatchedError(f"ecd{k}.0.0.kernel", "a FIR filter", got)
-                below = self._layer_below(fir.inputs[0], f"{name}.weight")
-                if below is None:
+                input_layer = self._input_layer(fir.inputs[0], f"{name}.weight")
+                if input_layer is None:
                     got = tracer.describe(fir.inputs[0])
-                    raise UnmatchedError(f"{name}.weight", "a layer below", got)
+                    raise UnmatchedError(f"{name}.weight", "an input layer", got)
                 self._fir(f"ecd{k}.0.0.kernel", fir)
-                layer = below.layer
-                gain *= _snapped(source.gain * below.gain)
+                layer = input_layer.layer
+                gain *= _snapped(source.gain * input_layer.gain)
             elif source.value not in self._graph.inputs:
                 raise UnmatchedError("the image", "the input", tracer.describe(source.value))
             scale = gain * math.sqrt(math.prod(weight.shape[1:]))
@@ -345,33 +347,35 @@ class _GpenReader:
 
     # --- Common ----------------------------------------------------------------------------
 
-    def _layer_below(self, value: str, wanted: str | None) -> _Below | None:
+    def _input_layer(self, value: str, weight_name: str | None) -> _InputLayer | None:
         """The layer that makes a value, perhaps normalised; None if it is no activated layer."""
-        traced = self._tracer.trace(value, wanted)
+        traced = self._tracer.trace(value, weight_name)
         unnormalised = self._tracer.unnormalised(traced.value)
         if unnormalised is not None:
-            code = self._tracer.trace(unnormalised[0], wanted)
-            below = self._activated(code.value, wanted)
+            code = self._tracer.trace(unnormalised[0], weight_name)
+            input_layer = self._activated(code.value, weight_name)
             # The norm takes any factor before it out again.
-            return below and _Below(below.layer, traced.gain, is_normalised=True)
-        below = None if traced.shift is not None else self._activated(traced.value, wanted)
-        return below and _Below(below.layer, below.gain * traced.gain)
+            return input_layer and _InputLayer(input_layer.layer, traced.gain, is_normalised=True)
+        input_layer = (
+            None if traced.shift is not None else self._activated(traced.value, weight_name)
+        )
+        return input_layer and _InputLayer(input_layer.layer, input_layer.gain * traced.gain)
 
-    def _activated(self, value: str, wanted: str | None) -> _Below | None:
+    def _activated(self, value: str, weight_name: str | None) -> _InputLayer | None:
         activation = self._tracer.leaky_relu(value)
         if activation is None:
             return None
         source, gain = activation
         # Leaky ReLU lets positive factors through, so that it does not matter where they stand.
-        before = self._tracer.trace(source, wanted, past_shifts=False)
+        before = self._tracer.trace(source, weight_name, past_shifts=False)
         if before.gain < 0:
-            return _Below(source, gain / ACTIVATION_GAIN)
-        return _Below(before.value, before.gain * gain / ACTIVATION_GAIN)
+            return _InputLayer(source, gain / ACTIVATION_GAIN)
+        return _InputLayer(before.value, before.gain * gain / ACTIVATION_GAIN)
 
-    def _check_plain(self, traced: Traced, wanted: str) -> None:
+    def _check_plain(self, traced: Traced, weight_name: str) -> None:
         if _snapped(traced.gain) != 1 or traced.shift is not None:
             got = f"a factor of {traced.gain:.4f}" if traced.shift is None else "a shift"
-            raise UnmatchedError(wanted, "an image as it is", got)
+            raise UnmatchedError(weight_name, "an image as it is", got)
 
     def _keep(self, name: str, tensor: Tensor, factor: float = 1.0) -> None:
         # NumPy, because one pass over memory gains nothing from torch's threads; on a busy machine

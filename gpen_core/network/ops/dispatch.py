@@ -83,11 +83,11 @@ class Dispatcher:
 def _why_not(device: torch.device, dtype: torch.dtype) -> str | None:
     if torch.version.cuda is None:
         return "they are for NVIDIA devices"
-    wanted, capability = _MIN_CAPABILITY.get(dtype), torch.cuda.get_device_capability(device)
-    if wanted is None:
+    minimum, capability = _MIN_CAPABILITY.get(dtype), torch.cuda.get_device_capability(device)
+    if minimum is None:
         return "there are none for it"
-    if capability < wanted:
-        return f"its compute capability is {capability}, below {wanted}"
+    if capability < minimum:
+        return f"its compute capability is {capability}, below {minimum}"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed"
     return None

@@ -43,9 +43,9 @@ def test_a_name_that_does_not_resolve_is_unreachable(folder):
 
 
 def test_a_silent_server_is_unreachable(site, folder, monkeypatch):
-    monkeypatch.setattr(http_stream, "ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(http_stream, "RESPONSE_TIMEOUT_S", 0.2)
     site.script = [silent] * 9
-    with pytest.raises(UnreachableError, match="no answer within"):
+    with pytest.raises(UnreachableError, match="no response within"):
         download(known(), folder, mirror=site.url)
     assert len(site.requests) == 1
 
