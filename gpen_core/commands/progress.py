@@ -42,16 +42,18 @@ class Progress:
         else:
             print(line, file=stream, flush=True)
 
-    def frames(self, what: str, done: int, total: int) -> None:
-        """Frames of the current video that are searched or restored."""
+    def frames(self, done: int, total: int) -> None:
+        """Frames of the current video, as ``restore_video`` counts them: each twice."""
         if not self._bars:
             return
         if len(self._bars) == 1:
             self._bars.append(self._make(unit="frame", leave=False))
         bar = self._bars[1]
-        bar.set_description(f"{what} faces", refresh=False)
-        bar.total = total or None
-        bar.n = done
+        n_frames = total // 2
+        is_restoring = 0 < n_frames < done
+        bar.set_description("restore faces" if is_restoring else "find faces", refresh=False)
+        bar.total = n_frames or None
+        bar.n = done - n_frames if is_restoring else done
         bar.refresh()
 
     def file_done(self) -> None:

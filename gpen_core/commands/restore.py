@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from .. import (
     GpenError,
     Job,
     LoadedRestorer,
+    Monitor,
     Restorer,
     VideoEncoding,
     load_detector,
@@ -117,10 +119,9 @@ def _restore(
     video = restore_video(
         job.source,
         job.target,
-        restorer,
+        replace(restorer, monitor=Monitor(progress.frames)),
         encoding=encoding,
         smoothing=smoothing,
-        on_progress=progress.frames,
     )
     return {
         "faces": video.n_faces,

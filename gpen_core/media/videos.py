@@ -6,7 +6,7 @@ keep where frames are not: the memory in use does not grow with the video's leng
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ..errors import MediaError
 from ..faces.clip import stabilize_faces
 from ..faces.faces import Faces
 from ..files import complete_file
+from ..monitor import SILENT, Monitor
 from ..restorer import Restorer
 from .video_encoding import (
     VideoCodec,
@@ -34,17 +35,10 @@ from .video_encoding import (
 from .video_input import open_video, presentation_times, read_video
 from .yuv import BT601, YuvCoding, default_matrix, is_planar_yuv, read_planes, write_planes
 
-VideoProgress = Callable[[str, int, int], None]
-"""Called with "find" or "restore", the number of frames done and their total, 0 if not known."""
-
 _CHUNK_PIXELS = 16_000_000  # of frames in memory as RGB; a frame at least
 _CHUNK_FRAMES = 32
 _LIMITED_RANGE = 1
 _FILE_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder")
-
-
-def _ignore_progress(_what: str, _done: int, _total: int) -> None:
-    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,6 @@ def restore_video(
     *,
     encoding: VideoEncoding | None = None,
     smoothing: float = 0.0,
-    on_progress: VideoProgress = _ignore_progress,
 ) -> VideoReport:
     """Restore the faces of a video; sound, subtitles and everything else is copied.
 
@@ -88,10 +81,11 @@ def restore_video(
     Args:
         source: The video.
         target: Where to write; the suffix chooses the container.
-        restorer: Networks and settings.
+        restorer: Networks and settings. Its monitor is told of progress in frames, of which each
+            counts twice: the faces of all are found, then all are restored. The total is 0 while
+            the number of frames is not known.
         encoding: The encoder and its quality.
         smoothing: How steady faces are held from frame to frame, 0 to 1.
-        on_progress: Called after each chunk of frames.
 
     Raises:
         MediaError: The file is damaged or no video, or the container does not hold the encoder's
@@ -100,10 +94,13 @@ def restore_video(
     """
     source, target = Path(source), Path(target)
     encoding = encoding or VideoEncoding()
-    survey = _survey(source, restorer, smoothing, on_progress)
+    monitor = restorer.monitor
+    # Frames are counted here, not the steps of each chunk.
+    restorer = replace(restorer, monitor=replace(monitor, on_progress=SILENT.on_progress))
+    survey = _survey(source, restorer, smoothing, monitor)
     with complete_file(target) as partial:
         try:
-            report = _write(source, partial, restorer, encoding, survey, on_progress)
+            report = _write(source, partial, restorer, encoding, survey, monitor)
             _check_count(partial, target.name, len(survey.times))
         except av.FFmpegError as error:
             raise MediaError(
@@ -113,9 +110,7 @@ def restore_video(
     return report
 
 
-def _survey(
-    source: Path, restorer: Restorer, smoothing: float, on_progress: VideoProgress
-) -> _Survey:
+def _survey(source: Path, restorer: Restorer, smoothing: float, monitor: Monitor) -> _Survey:
     """The faces of all frames, and their times."""
     parts = [Faces.empty()]
     times: list[int | None] = []
@@ -123,12 +118,13 @@ def _survey(
     with open_video(source) as (container, stream):
         total = stream.frames
         for chunk in _chunks(_only_frames(read_video(container, stream))):
+            monitor.check_interrupt()
             first = first or chunk[0]
             views = [_FrameView(frame) for frame in chunk]
             found = restorer.find(torch.stack([view.upright_rgb() for view in views]))
             parts.append(_moved(found, len(times)))
             times += [frame.pts for frame in chunk]
-            on_progress("find", len(times), total)
+            monitor.on_progress(len(times), 2 * max(total, len(times)) if total else 0)
         faces = stabilize_faces(Faces.concatenate(parts), len(times), smoothing)
         assert first is not None  # ``read_video`` refuses a video without one
         return _Survey(faces, presentation_times(times, stream), first)
@@ -140,7 +136,7 @@ def _write(
     restorer: Restorer,
     encoding: VideoEncoding,
     survey: _Survey,
-    on_progress: VideoProgress,
+    monitor: Monitor,
 ) -> VideoReport:
     """Restore and encode all frames, and copy all other packets."""
     total = len(survey.times)
@@ -163,28 +159,16 @@ def _write(
         _copy_file_tags(container, output)
 
         others = [stream for stream in container.streams if stream.index in copies]
-        waiting: list[av.VideoFrame] = []
+        frames = _mux_between_frames(read_video(container, video, others), output, copies)
         n_encoded = 0
-
-        def encode() -> None:
-            nonlocal n_encoded
-            for frame in worker.restored(waiting, n_encoded):
+        for chunk in _chunks(frames):
+            monitor.check_interrupt()
+            for frame in worker.restored(chunk, n_encoded):
                 frame.pts, frame.time_base = survey.times[n_encoded], video.time_base
                 frame.pict_type = 0  # the encoder chooses its own
                 output.mux(encoder.encode(frame))
                 n_encoded += 1
-            waiting.clear()
-            on_progress("restore", n_encoded, total)
-
-        for item in read_video(container, video, others):
-            if isinstance(item, Packet):
-                item.stream = copies[item.stream.index]
-                output.mux(item)
-                continue
-            waiting.append(item)
-            if len(waiting) >= _chunk_length(item):
-                encode()
-        encode()
+            monitor.on_progress(total + n_encoded, 2 * total)
         output.mux(encoder.encode(None))
         return VideoReport(
             n_encoded, len(survey.faces), size, codec.value, first.format.name, tuple(left_out)
@@ -314,6 +298,20 @@ def _chunks(frames: Iterator[av.VideoFrame]) -> Iterator[list[av.VideoFrame]]:
 
 def _only_frames(items: Iterator[av.VideoFrame | Packet[Stream]]) -> Iterator[av.VideoFrame]:
     return (item for item in items if not isinstance(item, Packet))
+
+
+def _mux_between_frames(
+    items: Iterator[av.VideoFrame | Packet[Stream]],
+    output: OutputContainer,
+    copies: dict[int, Stream],
+) -> Iterator[av.VideoFrame]:
+    """The frames; packets that come in between go into the output as they are."""
+    for item in items:
+        if isinstance(item, Packet):
+            item.stream = copies[item.stream.index]
+            output.mux(item)
+        else:
+            yield item
 
 
 def _moved(faces: Faces, offset: int) -> Faces:

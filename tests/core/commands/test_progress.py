@@ -15,7 +15,7 @@ def watch(monkeypatch):
 
 def test_lines_go_to_their_streams_where_nobody_watches(capsys):
     with Progress(2, is_quiet=False) as progress:
-        progress.frames("restoring", 1, 2)
+        progress.frames(1, 4)
         progress.say("done")
         progress.say("failed", is_error=True)
         progress.file_done()
@@ -25,19 +25,28 @@ def test_lines_go_to_their_streams_where_nobody_watches(capsys):
 def test_bars_count_the_frames_of_the_current_file_beside_lines(watch, capsys):
     watch()
     with Progress(2, is_quiet=False) as progress:
-        progress.frames("restoring", 3, 7)
+        progress.frames(10, 14)
         progress.say("done")
         progress.file_done()
     captured = capsys.readouterr()
     assert captured.out == "done\n"
-    assert "restoring faces" in captured.err
+    assert "restore faces" in captured.err
     assert "3/7" in captured.err
+
+
+def test_the_first_half_of_the_steps_finds_faces(watch, capsys):
+    watch()
+    with Progress(1, is_quiet=False) as progress:
+        progress.frames(7, 14)
+    err = capsys.readouterr().err
+    assert "find faces" in err
+    assert "7/7" in err
 
 
 def test_quiet_shows_no_bars(watch, capsys):
     watch()
     with Progress(2, is_quiet=True) as progress:
-        progress.frames("restoring", 3, 7)
+        progress.frames(10, 14)
         progress.file_done()
     assert capsys.readouterr() == ("", "")
 
@@ -46,6 +55,6 @@ def test_without_tqdm_there_are_lines_alone(watch, monkeypatch, capsys):
     watch()
     monkeypatch.setitem(sys.modules, "tqdm", None)
     with Progress(1, is_quiet=False) as progress:
-        progress.frames("restoring", 3, 7)
+        progress.frames(10, 14)
         progress.say("done")
     assert capsys.readouterr() == ("done\n", "")

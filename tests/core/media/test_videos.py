@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpen_core import BlendSettings
+from gpen_core import BlendSettings, Monitor
 from gpen_core.blending.canvas import CanvasSettings
 from gpen_core.errors import MediaError
 from gpen_core.media import VideoCodec, VideoEncoding, restore_video
@@ -354,17 +354,20 @@ def test_the_grain_does_not_depend_on_the_parts_a_video_is_worked_on_in(
         np.testing.assert_array_equal(parts, whole)
 
 
-@pytest.mark.parametrize("phase", ["find", "restore"])
-def test_an_interruption_leaves_what_was_there(tmp_path, identity_restorer, phase):
+@pytest.mark.parametrize("n_done", [0, 4, 6, 10])  # of six frames, each found and restored
+def test_an_interruption_leaves_what_was_there(tmp_path, identity_restorer, n_done):
     source, target = write_video(tmp_path / "a.mp4"), tmp_path / "b.mp4"
     target.write_bytes(b"an older result")
 
-    def interrupt(what, done, total):
-        if what == phase:
+    counts = [0]
+
+    def interrupt():
+        if counts[-1] == n_done:
             raise KeyboardInterrupt
 
+    monitor = Monitor(lambda done, _: counts.append(done), check_interrupt=interrupt)
     with pytest.raises(KeyboardInterrupt):
-        restore_video(source, target, identity_restorer, on_progress=interrupt)
+        restore_video(source, target, replace(identity_restorer, monitor=monitor))
     assert target.read_bytes() == b"an older result"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
 
@@ -372,11 +375,9 @@ def test_an_interruption_leaves_what_was_there(tmp_path, identity_restorer, phas
 def test_progress_counts_every_frame_twice(tmp_path, identity_restorer):
     calls = []
     source = write_video(tmp_path / "a.mp4")
-    restore_video(
-        source, tmp_path / "b.mp4", identity_restorer,
-        on_progress=lambda what, done, total: calls.append((what, done, total)),
-    )  # fmt: skip
-    assert calls == [("find", 4, 6), ("find", 6, 6), ("restore", 4, 6), ("restore", 6, 6)]
+    monitor = Monitor(lambda done, total: calls.append((done, total)))
+    restore_video(source, tmp_path / "b.mp4", replace(identity_restorer, monitor=monitor))
+    assert calls == [(4, 12), (6, 12), (10, 12), (12, 12)]
 
 
 def test_a_container_that_cannot_hold_the_codec_is_named(tmp_path, identity_restorer):
