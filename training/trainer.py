@@ -41,7 +41,7 @@ class Recipe:
     """Share of the run, at its end, over which the learning rates fall to zero."""
     detail_from: float = 0.6
     """Share of the run after which fine detail counts."""
-    energy: float = 1.0
+    energy: float = 4.0
     """Weight of its strength."""
     texture: float = 0.1
     """Gradient of the discriminator at the output, relative to that of the other losses."""

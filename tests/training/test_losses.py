@@ -64,8 +64,15 @@ def test_energy_is_the_same_wherever_fine_detail_lies():
 
 
 def test_detail_of_half_the_strength_lacks_half_the_energy():
-    # Of checks, which the finest band alone holds.
     rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     checks = ((rows + columns) % 2 * 2 - 1.0).expand(1, 3, -1, -1)
 
     assert energy_loss(0.5 * checks, checks) == pytest.approx(0.5, rel=0.01)
+
+
+def test_coarse_detail_hardly_counts():
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    blocks = ((rows // 8 + columns // 8) % 2 * 2 - 1.0).expand(1, 3, -1, -1)
+    smooth = torch.nn.functional.avg_pool2d(blocks, 5, stride=1, padding=2)
+
+    assert energy_loss(0.5 * smooth, smooth) < 0.05
