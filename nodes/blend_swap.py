@@ -86,6 +86,13 @@ class GpenBlendSwap(io.ComfyNode):
                 "and grain of the original. What the swap did not touch is unchanged, bit for "
                 "bit."
             ),
+            shown=(
+                "restore",
+                "detail",
+                "color",
+                "grain",
+                "parser",
+            ),
             inputs=[
                 io.Image.Input(
                     "original",

@@ -39,6 +39,7 @@ class GpenCropFaces(io.ComfyNode):
                 "Cuts every face out of its image, upright and centred, as the network expects "
                 "it. Do what you like with the crops and put them back with Paste Faces (GPEN)."
             ),
+            shown=("size",),
             inputs=[
                 io.Image.Input("image", tooltip="The image or batch that the faces are in."),
                 GpenFacesSocket.Input("faces", tooltip="Faces from Detect Faces (GPEN)."),
@@ -143,6 +144,12 @@ class GpenPasteFaces(io.ComfyNode):
             description=(
                 "Blends crops from Crop Faces (GPEN) back to where they came from. What was not "
                 "changed in between is unchanged in the image, bit for bit."
+            ),
+            shown=(
+                "blend",
+                "detail",
+                "color",
+                "grain",
             ),
             inputs=[
                 io.Image.Input("image", tooltip="The image that Crop Faces (GPEN) was given."),

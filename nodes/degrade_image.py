@@ -143,6 +143,12 @@ class GpenDegrade(io.ComfyNode):
                 "Damages pictures as cameras, networks and time do: blur, loss of resolution, "
                 "noise, JPEG, scratches. For testing and training restorers."
             ),
+            shown=(
+                "preset",
+                "strength",
+                "seed",
+                "same_for_all",
+            ),
             inputs=[
                 io.Image.Input(
                     "image",
@@ -247,7 +253,5 @@ def _changed(settings: DegradeSettings, name: str, text: str) -> DegradeSettings
 
 
 def _change_input(name: str, tooltip: str) -> io.Input:
-    """A number or range that stands in for the preset's; newer hosts fold these away."""
-    widget = io.String.Input(name, default="", tooltip=f"{tooltip} {_AS_PRESET}")
-    widget.extra_dict = {"advanced": True}
-    return widget
+    """A number or range that stands in for the preset's."""
+    return io.String.Input(name, default="", tooltip=f"{tooltip} {_AS_PRESET}")

@@ -31,6 +31,11 @@ class GpenDetectFaces(io.ComfyNode):
                 "Finds every face and its five landmarks, and shows them numbered from the "
                 "largest. Connect the faces to Restore Faces (GPEN) to restore exactly these."
             ),
+            shown=(
+                "detector",
+                "threshold",
+                "min_face_size",
+            ),
             inputs=[
                 io.Image.Input("image", tooltip="One image or a batch, RGB or RGBA."),
                 *detector_inputs(),

@@ -71,6 +71,11 @@ class GpenFaceMask(io.ComfyNode):
                 "Makes a mask of faces by shape and, with a parser, by region. Connect it to the "
                 "mask of Restore Faces (GPEN) to leave hands, hair or glasses unchanged."
             ),
+            shown=(
+                "shape",
+                "feather",
+                "parser",
+            ),
             inputs=[
                 io.Image.Input("image", tooltip="The image or batch that the faces are in."),
                 GpenFacesSocket.Input("faces", tooltip="Faces from Detect Faces (GPEN)."),

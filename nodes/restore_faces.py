@@ -61,6 +61,13 @@ class GpenRestoreFaces(io.ComfyNode):
                 "Finds every face, restores it and blends it back. Pixels outside the mask are "
                 "unchanged, bit for bit. No face: the whole image is unchanged."
             ),
+            shown=(
+                "blend",
+                "detail",
+                "color",
+                "grain",
+                "output_size",
+            ),
             inputs=[
                 GpenModelSocket.Input("model", tooltip="Network from the Load GPEN Model node."),
                 io.Image.Input(

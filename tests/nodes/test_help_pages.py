@@ -59,6 +59,18 @@ def test_a_page_gives_a_typical_value_of_every_widget(schema_of, page):
 
 
 @every_page
+def test_a_page_names_the_widgets_that_newer_hosts_do_not_fold_away(schema_of, page):
+    widgets = [w for w in schema_of[page.stem].inputs if hasattr(w, "default")]
+    shown = [w.id for w in widgets if not w.as_dict().get("advanced")]
+    text = page.read_text("utf-8").replace("\n", " ")
+    said = re.findall(r"Newer versions of ComfyUI show (.*?), and fold the other widgets", text)
+    if len(shown) == len(widgets):
+        assert said == []
+    else:
+        assert [re.findall(r"\*\*(\w+)\*\*", names) for names in said] == [shown]
+
+
+@every_page
 def test_a_page_names_every_output(schema_of, page):
     outputs = section(page.read_text("utf-8"), "Output").replace("\n", " ")
     for output in schema_of[page.stem].outputs:

@@ -58,6 +58,31 @@ def test_numeric_widgets_have_a_default_inside_their_limits(node_classes):
                 assert widget.step is not None, widget.id
 
 
+def test_a_node_shows_few_widgets_where_the_host_folds_the_others_away(node_classes):
+    for node in node_classes:
+        widgets = {w.id: w.as_dict() for w in node.GET_SCHEMA().inputs if hasattr(w, "default")}
+        shown = [name for name, spec in widgets.items() if "advanced" not in spec]
+        assert len(shown) <= 5, node.GET_SCHEMA().node_id
+        assert shown or not widgets
+        inputs = node.INPUT_TYPES()  # what the web page is told
+        told = {**inputs.get("required", {}), **inputs.get("optional", {})}
+        assert all(
+            told[name][1].get("advanced") is spec.get("advanced") for name, spec in widgets.items()
+        )
+
+
+def test_the_detector_of_every_node_but_its_own_is_folded_away(node_classes):
+    folded = {
+        node.GET_SCHEMA().node_id: {
+            w.id for w in node.GET_SCHEMA().inputs if w.as_dict().get("advanced")
+        }
+        for node in node_classes
+    }
+    search = {field.name for field in fields(SearchSettings)} | {"detector"}
+    assert search <= folded["GPEN_RestoreFaces"] & folded["GPEN_BlendSwap"]
+    assert folded["GPEN_DetectFaces"] < search
+
+
 def test_nodes_are_found_by_other_words_where_the_host_searches_them(pack, monkeypatch):
     module = sys.modules[f"{pack.__name__}.nodes.schema"]
 
@@ -65,6 +90,7 @@ def test_nodes_are_found_by_other_words_where_the_host_searches_them(pack, monke
     class NewerSchema:
         node_id: str
         category: str
+        inputs: list[object]
         search_aliases: list[str]
 
     described = {"node_id": "x", "search_aliases": ["face"]}
