@@ -29,7 +29,7 @@ PUBLISHED = {size: GpenConfig.published(size) for size in SUPPORTED_SIZES}
 HALVES = {name: dtype for name, dtype in DTYPES.items() if dtype.itemsize == 2}
 WEIGHTS = {
     "synthetic": synthetic.random_state_dict,
-    "reference_gpen": reference_gpen.random_state_dict,
+    "reference_gpen": reference_gpen.moved_state_dict,
 }
 
 
@@ -48,10 +48,10 @@ def main() -> None:
     ]
     print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
     for size in arguments.sizes:
-        for name, random_state_dict in WEIGHTS.items():
+        for name, draw_weights in WEIGHTS.items():
             errors = torch.tensor(
                 [
-                    _errors(random_state_dict(PUBLISHED[size], seed), PUBLISHED[size])
+                    _errors(draw_weights(PUBLISHED[size], seed), PUBLISHED[size])
                     for seed in range(arguments.seeds)
                 ]
             )  # [seeds, dtypes, ways]

@@ -12,7 +12,6 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..gpen_core import (
-    PARSER_NAMES,
     Faces,
     RunOptions,
     SwapPairs,
@@ -45,16 +44,17 @@ from .types import (
 )
 from .widget_values import checks_widgets
 from .widgets import (
+    NO_PARSER,
     detector_inputs,
     fraction_input,
     load_and_find,
     output_crops_input,
+    parser_input,
     smoothing_input,
     template_input,
 )
 
 _DEFAULTS = SwapSettings()
-_NO_PARSER = "none"
 _NAME = "Blend Swap (GPEN)"
 
 
@@ -204,7 +204,7 @@ class GpenBlendSwap(io.ComfyNode):
             return cls._output(result, reason, face_model, output_crops, view)
 
         originals = to_channels_first(original)
-        hosted_parser = None if parser == _NO_PARSER else host_parser(parser)
+        hosted_parser = None if parser == NO_PARSER else host_parser(parser)
         networks = [model] if hosted_parser is None else [model, hosted_parser]
         frames = match_frames(originals, images)
         found = load_and_find(images, detector, widgets, *networks, known=faces)
@@ -307,16 +307,11 @@ def _influence_inputs() -> list[io.Input]:
                 "1: all of it. Without mask and parser it does nothing."
             ),
         ),
-        io.Combo.Input(
-            "parser",
-            options=[_NO_PARSER, *PARSER_NAMES],
-            default=_NO_PARSER,
-            tooltip=(
-                "Network that separates hair, glasses, hats and hands from the face in the "
-                "original, so that they come from the original. In models/facedetection, "
-                "downloaded if it is missing. bisenet is faster, parsenet finer. none: only the "
-                "mask excludes anything."
-            ),
+        parser_input(
+            "Network that separates hair, glasses, hats and hands from the face in the "
+            "original, so that they come from the original. In models/facedetection, "
+            "downloaded if it is missing. bisenet is faster, parsenet finer. none: only the "
+            "mask excludes anything."
         ),
         io.Float.Input(
             "margin",

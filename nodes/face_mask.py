@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ..gpen_core import (
     FACE_REGIONS,
-    PARSER_NAMES,
     REGIONS,
+    BlendSettings,
     FaceRegion,
     MaskShape,
     face_masks,
@@ -21,9 +21,7 @@ from .progress import node_monitor
 from .schema import node_schema
 from .types import GpenFacesSocket, HostedFaces
 from .widget_values import checks_widgets
-from .widgets import template_input
-
-_NO_PARSER = "none"
+from .widgets import NO_PARSER, parser_input, template_input
 
 
 class GpenFaceMask(io.ComfyNode):
@@ -35,7 +33,7 @@ class GpenFaceMask(io.ComfyNode):
         sides = [
             io.Float.Input(
                 f"padding_{side}",
-                default=0.02,
+                default=BlendSettings.padding,
                 min=0.0,
                 max=0.5,
                 step=0.01,
@@ -91,7 +89,7 @@ class GpenFaceMask(io.ComfyNode):
                 *sides,
                 io.Float.Input(
                     "feather",
-                    default=0.12,
+                    default=BlendSettings.feather,
                     min=0.0,
                     max=0.5,
                     step=0.01,
@@ -100,14 +98,9 @@ class GpenFaceMask(io.ComfyNode):
                         "hard edge. 0.5: soft all the way to the middle."
                     ),
                 ),
-                io.Combo.Input(
-                    "parser",
-                    options=[_NO_PARSER, *PARSER_NAMES],
-                    default=_NO_PARSER,
-                    tooltip=(
-                        "Network that separates the regions of a face, in models/facedetection, "
-                        "downloaded if it is missing. none: the shape alone."
-                    ),
+                parser_input(
+                    "Network that separates the regions of a face, in models/facedetection, "
+                    "downloaded if it is missing. none: the shape alone."
                 ),
                 io.Float.Input(
                     "region_feather",
@@ -159,7 +152,7 @@ class GpenFaceMask(io.ComfyNode):
         """Make the mask."""
         images = to_channels_first(image)
         crop_masks = None
-        if parser != _NO_PARSER:
+        if parser != NO_PARSER:
             chosen = [FaceRegion(name) for name, wanted in regions.items() if wanted]
             hosted_parser = host_parser(parser)
             load_together(hosted_parser)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..gpen_core import (
     DETECTOR_MODELS,
+    PARSER_NAMES,
     BlendSettings,
     Faces,
     FineGrain,
@@ -28,6 +29,7 @@ from .types import Hosted, HostedFaces
 
 _DEFAULTS = BlendSettings()
 _SEARCH = SearchSettings()
+NO_PARSER = "none"
 
 
 def detector_inputs() -> list[io.Input]:
@@ -219,6 +221,12 @@ def smoothing_input() -> io.Input:
             "image on its own. 0.5: usual for video. 1: strong."
         ),
     )
+
+
+def parser_input(tooltip: str) -> io.Input:
+    """Which network separates the regions of a face, or none."""
+    options = [NO_PARSER, *PARSER_NAMES]
+    return io.Combo.Input("parser", options=options, default=NO_PARSER, tooltip=tooltip)
 
 
 def output_crops_input() -> io.Input:

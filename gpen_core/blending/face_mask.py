@@ -48,8 +48,8 @@ def face_masks(
     *,
     template: Template | str = Template.FFHQ,
     shape: MaskShape | str = MaskShape.BOX,
-    padding: Padding = 0.02,
-    feather: float = 0.12,
+    padding: Padding = BlendSettings.padding,
+    feather: float = BlendSettings.feather,
     crop_masks: Tensor | None = None,
 ) -> Tensor:
     """The mask of all faces of each image.
@@ -139,9 +139,7 @@ def parse_regions(
     return masks
 
 
-def region_mask(
-    parsed: Tensor, regions: Iterable[FaceRegion | str], feather: float, grow: float = 0.0
-) -> Tensor:
+def region_mask(parsed: Tensor, regions: Iterable[FaceRegion | str], feather: float) -> Tensor:
     """A soft mask of some regions of each face.
 
     Args:
@@ -149,8 +147,6 @@ def region_mask(
         regions: Which to include, such as ``FACE_REGIONS``; more than once is once.
         feather: Width of the ramp across the edge, as a fraction of the crop. 0 leaves the edges
             as the network sees them. facexlib blurs its own masks about as much as 0.14 does.
-        grow: Distance by which the edges are moved outward first, in the same unit; negative is
-            inward.
 
     Returns:
         (N, h, w) in [0, 1], dtype and device of ``parsed``, over the whole of the crop.
@@ -169,7 +165,7 @@ def region_mask(
             f"feather: expected a fraction of the crop of at least 0, got {feather}. Try 0.05."
         )
     mask = parsed[:, _region_indices(regions)].sum(1)
-    return soften(mask, feather / 2, grow)
+    return soften(mask, feather / 2)
 
 
 def _region_indices(regions: Iterable[FaceRegion | str]) -> list[int]:

@@ -14,7 +14,7 @@ from ..faces.detection import detect_faces
 from ..faces.faces import Faces
 from ..faces.retinaface import FaceDetector
 from ..images.srgb import luma
-from ..images.validation import check_images
+from ..images.validation import check_finite, check_images
 from ..monitor import SILENT, Monitor
 from .color_difference import ciede2000, rgb_to_lab
 from .landmarks import landmark_error
@@ -128,11 +128,6 @@ def _measure(
                 own = weights[top : top + _BAND_ROWS].to(maps)
                 both.append((maps * own).sum(dim=(1, 2)))
             rows[: len(both)] += torch.stack(both).cpu()
-        if not rows.isfinite().all():
-            raise TensorSpecError(
-                "images: expected finite pixels, got NaN or infinity. Look for the step that made "
-                "them."
-            )
         sums.append(rows)
     return sums
 
@@ -241,3 +236,7 @@ def _check(before: Tensor, after: Tensor, region: Tensor | None) -> None:
             f"region: expected (1 or {shape[0]}, {shape[1]}, {shape[2]}), got "
             f"{tuple(region.shape)}. Resize the mask to the images."
         )
+    for images in (before, after):
+        check_finite(images[:, :3])
+    if region is not None:
+        check_finite(region[:, None], subject="mask")

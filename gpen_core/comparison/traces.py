@@ -12,10 +12,10 @@ from ..errors import TensorSpecError
 from ..images.srgb import luma
 from ..images.validation import check_images
 
-DEFAULT_REACH = 0.05
+_REACH = 0.05  # sigma of what widens a mask, as a fraction of the root of its area
 
 
-def seam(images: Tensor, masks: Tensor, *, reach: float = DEFAULT_REACH) -> float | None:
+def seam(images: Tensor, masks: Tensor) -> float | None:
     """How much stronger the gradient is across the edge of a mask than beside it.
 
     Both gradients are means of the absolute derivative of luma along the normal of the edge. On
@@ -25,7 +25,6 @@ def seam(images: Tensor, masks: Tensor, *, reach: float = DEFAULT_REACH) -> floa
     Args:
         images: (B, 3 or 4, H, W) floating RGB or RGBA in [0, 1], with something pasted.
         masks: (B or 1, H, W) floating in [0, 1], where. Hard edges do as well as soft ones.
-        reach: Sigma of the Gaussian, as a fraction of the root of the mask's area.
 
     Returns:
         1: the edge is like its surroundings. 2: a gradient twice as strong. Infinite: an edge
@@ -44,7 +43,7 @@ def seam(images: Tensor, masks: Tensor, *, reach: float = DEFAULT_REACH) -> floa
     for i, image in enumerate(images):
         mask = masks[i % len(masks)].cpu().float()
         gradient, slope = _gradient(luma(image.cpu().float())), _gradient(mask)
-        widened = _gradient(_blur(mask, reach * math.sqrt(float(mask.sum()))))
+        widened = _gradient(_blur(mask, _REACH * math.sqrt(float(mask.sum()))))
         widened = widened * (slope == 0).all(dim=0)
         for row, normal in enumerate((slope, widened)):
             across = (gradient * normal).sum(dim=0).abs().sum()

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import TensorSpecError
 from .faces import LANDMARK_COUNT, Faces
 
-DEFAULT_MAX_GAP = 8
+MAX_GAP = 8
 """Frames a face may be missing and be the same again: a third of a second at 24 frames a second."""
 
 # How far, in face sizes, a face may be from where its track expects it. A face that crosses the
@@ -34,18 +34,17 @@ _SPEED_GAIN = 0.4
 _Array = npt.NDArray[np.float64]
 
 
-def track_faces(faces: Faces, n_images: int, *, max_gap: int = DEFAULT_MAX_GAP) -> Faces:
+def track_faces(faces: Faces, n_images: int) -> Faces:
     """Give each person one number throughout the clip.
 
     Faces are followed by motion and overlap, not by looks: somebody who leaves for longer than
-    ``max_gap`` or jumps by more than three quarters of the face is somebody new, and so is
+    ``MAX_GAP`` frames or jumps by more than three quarters of the face is somebody new, and so is
     everybody after a cut that moves or resizes the faces. A cut that puts another face into the
     same place is invisible in the faces.
 
     Args:
         faces: Any number in any order; track_ids they have are replaced.
         n_images: Number of frames, which were all searched.
-        max_gap: Frames in a row in which a face may be missing, >= 0.
 
     Returns:
         The same faces in the same order with ``track_ids``: 0, 1, 2 ... by first appearance.
@@ -65,7 +64,7 @@ def track_faces(faces: Faces, n_images: int, *, max_gap: int = DEFAULT_MAX_GAP) 
         if count == 0:
             continue
         found = points[start : start + count]
-        tracks = tracks.alive(image, max_gap)
+        tracks = tracks.alive(image)
         matched, given = tracks.match(found, image)
         found_ids = np.full(count, -1, dtype=np.int64)
         found_ids[given] = tracks.ids[matched]
@@ -104,9 +103,9 @@ class _Tracks:
             np.empty(0, dtype=np.bool_),
         )
 
-    def alive(self, image: int, max_gap: int) -> _Tracks:
-        """Those seen at most ``max_gap`` missing frames ago."""
-        kept = image - self.last_image <= max_gap + 1
+    def alive(self, image: int) -> _Tracks:
+        """Those seen at most ``MAX_GAP`` missing frames ago."""
+        kept = image - self.last_image <= MAX_GAP + 1
         if kept.all():
             return self
         return _Tracks(

@@ -184,7 +184,7 @@ def test_parsed_masks_are_what_the_cpu_gives(parser, where):
     crops = gpen_core.crop_faces(images, faces, 64)
 
     def masks(crops, faces, parser):
-        parsed = region_mask(parse_faces(crops, parser), ["skin", "hair"], feather=0.04, grow=0.02)
+        parsed = region_mask(parse_faces(crops, parser), ["skin", "hair"], feather=0.04)
         return face_masks(faces, (len(images), 120, 120), shape="ellipse", crop_masks=parsed)
 
     expected = masks(crops, faces, parser)

@@ -5,7 +5,7 @@ import torch
 from gpen_core.network.config import GpenConfig, expected_shapes
 from gpen_core.network.detect import detect_config
 
-from .reference_gpen import ReferenceGpen, random_state_dict
+from .reference_gpen import ReferenceGpen, moved_state_dict
 
 TOLERANCE = {torch.float32: 1e-6, torch.float16: 1e-3}
 
@@ -21,7 +21,7 @@ EXPORTS = {
 
 def published(config: GpenConfig) -> dict[str, torch.Tensor]:
     """Random weights, the FIR filters too, so that one flipped or swapped for another shows."""
-    state_dict = random_state_dict(config, seed=config.size)
+    state_dict = moved_state_dict(config, seed=config.size)
     generator = torch.Generator().manual_seed(1)
     for name in state_dict:
         if name.endswith(".kernel"):

@@ -252,8 +252,8 @@ class ReferenceGpen(nn.Module):
         return self.generator(code, features[::-1])
 
 
-def random_state_dict(config: GpenConfig, seed: int = 0) -> dict[str, Tensor]:
-    """A published state dict of random weights, none of them at its initial zero or one."""
+def moved_state_dict(config: GpenConfig, seed: int = 0) -> dict[str, Tensor]:
+    """A published state dict of random weights, all moved far from where training starts."""
     generator = torch.Generator().manual_seed(seed)
     state_dict = {}
     for name, shape in expected_shapes(config).items():
@@ -273,7 +273,7 @@ def random_state_dict(config: GpenConfig, seed: int = 0) -> dict[str, Tensor]:
 
 
 def random_reference(config: GpenConfig, seed: int = 0) -> ReferenceGpen:
-    """The reference network with the weights of ``random_state_dict``, in evaluation mode."""
+    """The reference network with the weights of ``moved_state_dict``, in evaluation mode."""
     network = ReferenceGpen(config)
-    network.load_state_dict(random_state_dict(config, seed))
+    network.load_state_dict(moved_state_dict(config, seed))
     return network.eval()

@@ -6,7 +6,7 @@ import torch
 from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
 from support.networks import random_crops
-from support.reference_gpen import ReferenceGpen, random_state_dict
+from support.reference_gpen import ReferenceGpen, moved_state_dict
 from training.network import restore
 
 CONFIGS = [
@@ -19,7 +19,7 @@ CONFIGS = [
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("count", [1, 2])
 def test_output_equals_that_of_the_published_formulation(config, count):
-    weights, crops = random_state_dict(config), random_crops(config, count)
+    weights, crops = moved_state_dict(config), random_crops(config, count)
     reference = ReferenceGpen(config)
     reference.load_state_dict(weights)
 
@@ -33,7 +33,7 @@ def test_output_equals_that_of_the_published_formulation(config, count):
 @pytest.mark.parametrize("count", [1, 2])
 def test_gradients_equal_those_of_the_published_formulation(config, count):
     # Doubled precision: gradients of biases are sums over whole maps.
-    weights = {name: w.double() for name, w in random_state_dict(config).items()}
+    weights = {name: w.double() for name, w in moved_state_dict(config).items()}
     crops = random_crops(config, count).double()
     target = random_crops(config, count, seed=2).double()
     reference = ReferenceGpen(config).double()
@@ -51,7 +51,7 @@ def test_gradients_equal_those_of_the_published_formulation(config, count):
 
 def test_what_is_trained_is_what_is_used():
     config = CONFIGS[0]
-    weights, crops = random_state_dict(config), random_crops(config, 2)
+    weights, crops = moved_state_dict(config), random_crops(config, 2)
 
     with torch.no_grad():
         trained = restore(weights, config, crops)

@@ -145,12 +145,6 @@ def test_region_mask_ramps_over_the_feather_at_any_size(size):
     torch.testing.assert_close(mask[:, start:end], ramp)
 
 
-def test_region_mask_grows():
-    labels = (torch.arange(100) >= 50).long().expand(1, 100, 100)
-    assert region_mask(one_hot(labels), ["skin"], 0, grow=0.1)[0, 0].sum() == 60
-    assert region_mask(one_hot(labels), ["skin"], 0, grow=-0.1)[0, 0].sum() == 40
-
-
 def test_region_mask_with_a_wrong_argument_raises():
     parsed = one_hot(numbered())
     with pytest.raises(TensorSpecError, match=r"parsed: expected \(N, 15, h, w\).*got \(1, 19, 4"):

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from gpen_core.errors import TensorSpecError
 from gpen_core.faces.faces import Faces
 from gpen_core.faces.smoothing import smooth_faces
-from gpen_core.faces.tracking import DEFAULT_MAX_GAP, bridge_gaps, track_faces
+from gpen_core.faces.tracking import MAX_GAP, bridge_gaps, track_faces
 from support.clips import clip, line, n_images, noisy, with_ids
 
 
-def tracks_of(*clips, max_gap=DEFAULT_MAX_GAP, shuffle=0, length=None):
+def tracks_of(*clips, shuffle=0, length=None):
     """Track several people in one clip; the ids of each, frame by frame."""
     faces = Faces.concatenate(clips)
     people = torch.cat([torch.full((len(part),), i) for i, part in enumerate(clips)])
     rows = torch.randperm(len(faces), generator=torch.Generator().manual_seed(shuffle))
-    tracked = track_faces(faces.select(rows), length or n_images(faces), max_gap=max_gap)
+    tracked = track_faces(faces.select(rows), length or n_images(faces))
     assert torch.equal(tracked.landmarks, faces.landmarks[rows])  # neither order nor values change
     ids = torch.empty_like(rows)
     ids[rows] = tracked.track_ids
@@ -50,11 +50,11 @@ def test_a_face_hidden_by_the_one_it_crosses_comes_back_as_itself(seed):
     assert ids[0][0] != ids[1][0]
 
 
-@pytest.mark.parametrize(("missing", "n_ids"), [(0, 1), (4, 1), (5, 2)])
-def test_a_gap_of_max_gap_frames_is_the_same_face_and_a_longer_one_is_not(missing, n_ids):
+@pytest.mark.parametrize(("missing", "n_ids"), [(0, 1), (MAX_GAP, 1), (MAX_GAP + 1, 2)])
+def test_a_gap_of_the_longest_kind_is_the_same_face_and_a_longer_one_is_not(missing, n_ids):
     frames = [*range(10), *range(10 + missing, 20 + missing)]
     path = line(40, (200, 200), (6, 2))[frames]
-    (ids,) = tracks_of(clip(path, frames=frames), max_gap=4)
+    (ids,) = tracks_of(clip(path, frames=frames))
     assert len(set(ids)) == n_ids
 
 

@@ -7,7 +7,7 @@ import torch
 from gpen_core.checkpoints.onnx.weights import read_onnx_state_dict
 from gpen_core.network.config import GpenConfig, expected_shapes
 from gpen_core.network.detect import detect_config
-from support.reference_gpen import ReferenceGpen, random_reference, random_state_dict
+from support.reference_gpen import ReferenceGpen, moved_state_dict, random_reference
 
 # The stored outputs were computed in float32 with sums in another order.
 TOLERANCE = 5e-6
@@ -43,6 +43,6 @@ def test_reference_network_has_the_published_names_and_shapes(concat):
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
     assert shapes == expected_shapes(config)
-    for name, tensor in random_state_dict(config).items():
+    for name, tensor in moved_state_dict(config).items():
         assert tensor.abs().min() > 0, name
     assert network(torch.zeros(2, 3, 256, 256)).shape == (2, 3, 256, 256)

@@ -11,7 +11,7 @@ from gpen_core.checkpoints.checkpoint import load_state_dict
 from gpen_core.network.config import SUPPORTED_SIZES, GpenConfig
 from support.onnx_export import export_onnx
 from support.onnx_networks import SMALL, published
-from support.reference_gpen import ReferenceGpen, random_state_dict
+from support.reference_gpen import ReferenceGpen, moved_state_dict
 
 # As narrow as each size may be: a channel at full resolution.
 NARROW = {256: 1 / 64, 512: 1 / 64, 1024: 1 / 32, 2048: 1 / 16}
@@ -20,7 +20,7 @@ NARROW = {256: 1 / 64, 512: 1 / 64, 1024: 1 / 32, 2048: 1 / 16}
 def network_of(size: int) -> ReferenceGpen:
     config = GpenConfig(size, 2, NARROW[size], n_mlp=2, style_dim=12)
     network = ReferenceGpen(config)
-    network.load_state_dict(random_state_dict(config, seed=size))
+    network.load_state_dict(moved_state_dict(config, seed=size))
     return network.eval()
 
 
