@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..degradation import DegradeSettings, degrade, draw_steps
 from .pictures import read_picture, write_picture
+from .targets import check_other_file
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,13 @@ def degrade_picture(
         same_for_all: Whether only noise and dust depend on the name.
 
     Raises:
-        MediaError: As for ``read_picture``.
+        MediaError: As for ``read_picture``, or the target is the source.
         TensorSpecError: The picture is too large for JPEG.
         DegradeSettingsError: The seed or strength is out of range.
         OSError: A file cannot be read or written.
     """
     picture = read_picture(source)
+    check_other_file(source, target)
     index = zlib.crc32(Path(target).name.encode())
     size = (picture.pixels.shape[2], picture.pixels.shape[3])
     degraded = degrade(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..restorer import Restorer
 from .pictures import read_picture, write_picture
+from .targets import check_other_file
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,11 @@ def restore_picture(source: str | Path, target: str | Path, restorer: Restorer) 
         restorer: Networks and settings.
 
     Raises:
-        MediaError: As for ``read_picture``.
+        MediaError: As for ``read_picture``, or the target is the source.
         OSError: A file cannot be read or written.
     """
     picture = read_picture(source)
+    check_other_file(source, target)
     faces = restorer.find(picture.pixels)
     size = (picture.pixels.shape[2], picture.pixels.shape[3])
     restored = restorer.restore(picture.pixels, faces, factor=restorer.canvas_factor(faces, size))

@@ -24,6 +24,7 @@ from ..faces.faces import Faces
 from ..files import complete_file
 from ..monitor import SILENT, Monitor
 from ..restorer import Restorer
+from .targets import check_other_file
 from .video_encoding import (
     VideoCodec,
     VideoEncoding,
@@ -88,8 +89,8 @@ def restore_video(
         smoothing: How steady faces are held from frame to frame, 0 to 1.
 
     Raises:
-        MediaError: The file is damaged or no video, or the container does not hold the encoder's
-            codec.
+        MediaError: The file is damaged or no video, the target is the source, or the container
+            does not hold the encoder's codec.
         OSError: The file cannot be written.
     """
     source, target = Path(source), Path(target)
@@ -97,6 +98,7 @@ def restore_video(
     monitor = restorer.monitor
     # Frames are counted here, not the steps of each chunk.
     restorer = replace(restorer, monitor=replace(monitor, on_progress=SILENT.on_progress))
+    check_other_file(source, target)
     survey = _survey(source, restorer, smoothing, monitor)
     with complete_file(target) as partial:
         try:
