@@ -89,7 +89,7 @@ def search_faces(
     faces = search.standard(report)
     if factors:
         copies = {factor: search.scaled(factor, report) for factor in factors}
-        faces = _join_scales(faces, copies, images.shape[-2:])
+        faces = join_scales(faces, copies, images.shape[-2:])
     if quarters:
         which = torch.arange(count)
         if settings.rotations is Rotations.WHEN_NONE:
@@ -248,7 +248,7 @@ class _Search:
     ) -> Faces:
         """The faces in resized, turned copies of some images, in pixels of the images."""
         chunk = max(1, min(self._max_batch, _CHUNK_PIXELS // (size[0] * size[1])))
-        back = _copy_to_image(size, tuple(self._images.shape[-2:]), quarter)
+        back = copy_to_image(size, tuple(self._images.shape[-2:]), quarter)
         parts = [Faces.empty()]
         for start in range(0, len(which), chunk):
             rows = which[start : start + chunk]
@@ -275,7 +275,7 @@ class _Search:
         return Faces.concatenate(parts)
 
 
-def _copy_to_image(size: tuple[int, int], image_size: tuple[int, ...], quarter: int) -> Tensor:
+def copy_to_image(size: tuple[int, int], image_size: tuple[int, ...], quarter: int) -> Tensor:
     """(2, 3) float32 from the pixels of a resized copy, turned by ``rot90``, to the image's."""
     height, width = size
     # A quarter turn anticlockwise takes (x, y) to (y, width - x).
@@ -289,7 +289,7 @@ def _copy_to_image(size: tuple[int, int], image_size: tuple[int, ...], quarter: 
     return torch.tensor(unturn, dtype=torch.float32) * scale[:, None]
 
 
-def _join_scales(standard: Faces, copies: dict[float, Faces], image_size: tuple[int, ...]) -> Faces:
+def join_scales(standard: Faces, copies: dict[float, Faces], image_size: tuple[int, ...]) -> Faces:
     """The faces of the copies of all sizes, each once."""
     small = copies.get(_SMALL_COPY, Faces.empty())
     large = copies.get(_LARGE_COPY, Faces.empty())

@@ -13,7 +13,7 @@ from torchvision.ops import box_iou
 from gpen_core.errors import SettingError, TensorSpecError
 from gpen_core.faces.detection import detect_faces
 from gpen_core.faces.faces import Faces
-from gpen_core.faces.search import _copy_to_image, _join_scales, search_faces
+from gpen_core.faces.search import copy_to_image, join_scales, search_faces
 from gpen_core.faces.settings import Rotations, Scales, SearchSettings
 from gpen_core.monitor import SILENT, Monitor
 from support.photos import to_tensor
@@ -136,7 +136,7 @@ def test_copies_are_mapped_back_to_the_image(quarter):
     """Pixel centres, through a picture whose colours are its coordinates."""
     y, x = torch.meshgrid(torch.arange(6) + 0.5, torch.arange(10) + 0.5, indexing="ij")
     turned = torch.rot90(torch.stack([x, y], dim=-1), quarter, (0, 1))
-    back = _copy_to_image((6, 10), (12, 30), quarter)
+    back = copy_to_image((6, 10), (12, 30), quarter)
     for row in range(turned.shape[0]):
         for column in range(turned.shape[1]):
             point = map_points(torch.tensor([column + 0.5, row + 0.5]), back)
@@ -196,11 +196,11 @@ def test_join_scales_believes_the_small_copy_where_a_face_fills_the_picture():
         return Faces(index, torch.tensor(boxes), torch.zeros(count, 5, 2), torch.ones(count))
 
     size = (1000, 1000)
-    joined = _join_scales(faces(eye, beside), {0.5: faces(whole)}, size)
+    joined = join_scales(faces(eye, beside), {0.5: faces(whole)}, size)
     assert joined.boxes.tolist() == [whole, beside]
-    assert len(_join_scales(faces(eye, beside), {0.5: faces(whole, image=1)}, size)) == 3
+    assert len(join_scales(faces(eye, beside), {0.5: faces(whole, image=1)}, size)) == 3
     assert (
-        len(_join_scales(faces([50.0, 50, 200, 200]), {0.5: faces([0.0, 0, 500, 500])}, size)) == 2
+        len(join_scales(faces([50.0, 50, 200, 200]), {0.5: faces([0.0, 0, 500, 500])}, size)) == 2
     )
 
 

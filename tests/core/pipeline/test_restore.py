@@ -1,20 +1,18 @@
+"""Restoring and pasting: what changes, what stays, and what is refused."""
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 import gpen_core
 from gpen_core import RunOptions
 from gpen_core.blending.settings import BlendSettings
-from gpen_core.errors import DeviceMemoryError, NonFiniteOutputError, TensorSpecError
+from gpen_core.errors import TensorSpecError
 from gpen_core.faces.faces import Faces
 from gpen_core.geometry.alignment import template_landmarks
-from gpen_core.monitor import Monitor
-from gpen_core.network.config import GpenConfig
-from gpen_core.network.synthetic import identity_state_dict
 from support.faces import PLACES, batch, faces_at
 from support.geometry import noise, smooth
 from support.metrics import psnr
-
-CONFIG = GpenConfig(256, 1, 0.0625)
 
 
 @pytest.mark.parametrize("template", gpen_core.Template)
@@ -95,87 +93,6 @@ def test_no_images_give_no_images(random_network):
     assert gpen_core.restore_faces(images, Faces.empty(), random_network).images.shape[0] == 0
 
 
-@pytest.mark.parametrize("max_batch", [2, 3, 8])
-def test_the_batch_size_makes_no_difference(random_network, max_batch):
-    images, faces = batch(), faces_at(*PLACES)
-    one = gpen_core.restore_faces(images, faces, random_network, run=RunOptions(keep_crops=True))
-    many = gpen_core.restore_faces(
-        images, faces, random_network, run=RunOptions(keep_crops=True, max_batch=max_batch)
-    )
-    torch.testing.assert_close(many.images, one.images, rtol=0, atol=2e-5)
-    torch.testing.assert_close(many.restored_crops, one.restored_crops, rtol=0, atol=2e-4)
-    assert torch.equal(many.masks, one.masks)
-    assert torch.equal(many.crops, one.crops)
-
-
-def test_the_order_of_the_faces_is_that_of_the_crops_and_of_nothing_else(random_network):
-    images, faces = batch(), faces_at(*PLACES)
-    turned = faces.select([3, 2, 1, 0])
-    first = gpen_core.restore_faces(images, faces, random_network, run=RunOptions(keep_crops=True))
-    second = gpen_core.restore_faces(
-        images, turned, random_network, run=RunOptions(keep_crops=True)
-    )
-    torch.testing.assert_close(second.images, first.images, rtol=0, atol=1e-6)
-    assert torch.equal(second.crops.flip(0), first.crops)
-    torch.testing.assert_close(
-        second.restored_crops.flip(0), first.restored_crops, rtol=0, atol=2e-4
-    )
-
-
-def test_an_aligned_picture_is_its_own_crop(identity):
-    images = smooth(256)[None]
-    result = gpen_core.restore_faces(
-        images, faces_at((0, 0.0, 0.0, 256.0)), identity, run=RunOptions(keep_crops=True)
-    )
-    torch.testing.assert_close(result.crops[0], images[0], rtol=0, atol=1e-4)
-
-
-def test_progress_comes_with_every_face_and_interruption_with_every_chunk(identity):
-    events = []
-    gpen_core.restore_faces(
-        batch(),
-        faces_at(*PLACES),
-        identity,
-        run=RunOptions(
-            max_batch=3,
-            monitor=Monitor(
-                on_progress=lambda *progress: events.append(progress),
-                on_crop=lambda crop: events.append(tuple(crop.shape)),
-                check_interrupt=lambda: events.append("check"),
-            ),
-        ),
-    )
-    size = identity.config.size
-    shown = (3, size, size)
-    first = ["check", shown, (1, 4), shown, (2, 4), shown, (3, 4)]
-    assert events == [*first, "check", shown, (4, 4)]
-
-
-def test_an_interruption_stops_the_work(identity):
-    class StopError(Exception):
-        pass
-
-    def stop():
-        raise StopError
-
-    with pytest.raises(StopError):
-        gpen_core.restore_faces(
-            batch(),
-            faces_at(*PLACES),
-            identity,
-            run=RunOptions(monitor=Monitor(check_interrupt=stop)),
-        )
-
-
-def test_a_network_that_overflows_is_reported_and_not_pasted():
-    state_dict = identity_state_dict(CONFIG)
-    state_dict["ecd0.0.1.bias"].fill_(1e30)
-    network = gpen_core.build_model(state_dict)
-    network.to_rgbs[-1].weight.fill_(1e30)
-    with pytest.raises(NonFiniteOutputError, match="fp32"):
-        gpen_core.restore_faces(batch(), faces_at(*PLACES), network)
-
-
 @pytest.mark.parametrize(
     ("images", "remedy"),
     [
@@ -188,53 +105,6 @@ def test_a_network_that_overflows_is_reported_and_not_pasted():
 def test_images_of_another_kind_are_refused(identity, images, remedy):
     with pytest.raises(TensorSpecError, match=remedy):
         gpen_core.restore_faces(images, Faces.empty(), identity)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.cuda.OutOfMemoryError(),
-        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB, ...)"),
-        RuntimeError("Could not allocate tensor. There is not enough GPU video memory available!"),
-        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
-    ],
-    ids=["cuda", "mps", "directml", "cudnn"],
-)
-def test_a_batch_that_does_not_fit_is_halved_down_to_one_face(identity, monkeypatch, error):
-    forward, sizes = type(identity).forward, []
-
-    def cramped(self, crops):
-        sizes.append(len(crops))
-        if len(crops) > 1:
-            raise error
-        return forward(self, crops)
-
-    monkeypatch.setattr(type(identity), "forward", cramped)
-    result = gpen_core.restore_faces(
-        batch(), faces_at(*PLACES), identity, run=RunOptions(max_batch=4)
-    )
-    torch.testing.assert_close(result.images, batch(), rtol=0, atol=1e-6)
-    assert sizes == [4, 2, 1, 1, 2, 1, 1]
-
-
-def test_a_face_that_does_not_fit_says_what_to_do(identity, monkeypatch):
-    def full(_self, _crops):
-        raise torch.cuda.OutOfMemoryError
-
-    monkeypatch.setattr(type(identity), "forward", full)
-    with pytest.raises(DeviceMemoryError, match="smaller model") as raised:
-        gpen_core.restore_faces(batch(), faces_at(*PLACES), identity)
-    # ComfyUI frees its models when it sees this one.
-    assert isinstance(raised.value, torch.cuda.OutOfMemoryError)
-
-
-def test_another_error_of_the_network_is_passed_on(identity, monkeypatch):
-    def broken(_self, _crops):
-        raise RuntimeError("something else")
-
-    monkeypatch.setattr(type(identity), "forward", broken)
-    with pytest.raises(RuntimeError, match="something else"):
-        gpen_core.restore_faces(batch(), faces_at(*PLACES), identity, run=RunOptions(max_batch=4))
 
 
 def test_pixels_that_are_not_finite_are_refused(identity):
@@ -273,3 +143,79 @@ def test_a_real_face_is_found_aligned_and_given_back(identity, detector, astrona
     again = gpen_core.detect_faces(result.crops, detector)
     expected = template_landmarks(gpen_core.Template.FFHQ, 256).float()
     assert (again.landmarks[0] - expected).norm(dim=1).max() < 0.05 * 256
+
+
+@pytest.mark.parametrize("template", gpen_core.Template)
+def test_crop_restore_and_paste_equal_the_whole_exactly(random_network, template):
+    images, faces = batch(4), faces_at(*PLACES)
+    settings = BlendSettings(template, blend=0.7, padding=0.1, feather=0.2)
+    whole = gpen_core.restore_faces(
+        images, faces, random_network, settings=settings, run=RunOptions(keep_crops=True)
+    )
+    crops = gpen_core.crop_faces(images, faces, 256, template=template)
+    assert torch.equal(crops, whole.crops)
+    restored = torch.cat([gpen_core.restore_crops(crop[None], random_network) for crop in crops])
+    pasted = gpen_core.paste_faces(images, faces, restored, settings=settings)
+    assert torch.equal(pasted.images, whole.images)
+    assert torch.equal(pasted.masks, whole.masks)
+
+
+def test_paste_of_untouched_crops_of_any_size_gives_back_the_images():
+    images, faces = batch(), faces_at(*PLACES)
+    for size in (64, 300):
+        crops = gpen_core.crop_faces(images, faces, size)
+        assert torch.equal(gpen_core.paste_faces(images, faces, crops).images, images)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 64, 64), (4, 3, 64, 32), (4, 1, 64, 64)])
+def test_paste_refuses_crops_that_are_not_those_of_the_faces(shape):
+    with pytest.raises(TensorSpecError, match=r"expected \(4, 3, S, S\)"):
+        gpen_core.paste_faces(batch(), faces_at(*PLACES), torch.zeros(shape))
+
+
+def test_a_canvas_gets_the_faces_at_its_own_resolution(random_network):
+    images, faces = batch(), faces_at(*PLACES)
+    canvas = F.interpolate(images, scale_factor=3, mode="bicubic").clamp(0, 1)
+    result = gpen_core.restore_faces(images, faces, random_network, into=canvas.clone())
+    assert result.images.shape == canvas.shape
+    assert result.masks.shape == (3, 360, 360)
+    outside = (result.masks == 0)[:, None].expand_as(canvas)
+    assert torch.equal(result.images[outside], canvas[outside])
+    # What is pasted is the restored crop itself, not an enlargement of the small result.
+    small = gpen_core.restore_faces(images, faces, random_network)
+    enlarged = F.interpolate(small.masks[:, None], scale_factor=3, mode="bilinear")[:, 0]
+    assert (enlarged - result.masks).abs().mean() < 0.01
+
+
+def test_an_exactly_enlarged_canvas_shows_the_detail_of_the_crop():
+    images = torch.full((1, 3, 64, 64), 0.5)
+    picture = smooth(256)
+    faces = faces_at((0, 0.0, 0.0, 64.0))
+    canvas = torch.full((1, 3, 256, 256), 0.3)  # as different as an upscale model makes it
+    settings = BlendSettings(padding=0, feather=0)
+    result = gpen_core.paste_faces(images, faces, picture[None], settings=settings, into=canvas)
+    assert psnr(result.images[0], picture) > 50
+
+
+def test_a_canvas_of_another_batch_is_refused(identity):
+    with pytest.raises(TensorSpecError, match="into: expected"):
+        gpen_core.restore_faces(
+            batch(), faces_at(*PLACES), identity, into=torch.zeros(2, 3, 240, 240)
+        )
+
+
+def test_a_user_mask_limits_where_faces_are_pasted(random_network):
+    images, faces = batch(), faces_at(*PLACES)
+    user_masks = torch.zeros(1, 120, 120)
+    user_masks[:, :, 60:] = 0.5
+    result = gpen_core.restore_faces(images, faces, random_network, user_masks=user_masks)
+    assert torch.equal(result.images[..., :60], images[..., :60])
+    assert result.masks.max() == 0.5
+    assert (result.images[..., 60:] - images[..., 60:]).abs().max() > 0.05
+
+
+def test_a_user_mask_of_another_size_is_refused(identity):
+    with pytest.raises(TensorSpecError, match="user_masks"):
+        gpen_core.restore_faces(
+            batch(), faces_at(*PLACES), identity, user_masks=torch.ones(1, 60, 60)
+        )

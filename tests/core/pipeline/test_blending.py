@@ -12,8 +12,10 @@ from gpen_core.blending.compositing import Compositor, FaceChange
 from gpen_core.blending.detail import blend_detail_
 from gpen_core.blending.face_mask import crop_mask
 from gpen_core.blending.settings import BlendSettings
+from gpen_core.errors import SettingError
 from gpen_core.geometry.alignment import Template, align_faces
 from support.faces import PLACES, batch, faces_at
+from support.geometry import noise
 from support.metrics import psnr
 
 FACE = faces_at((0, 140.0, 25.0, 180.0))  # about where the astronaut's is
@@ -143,3 +145,24 @@ def test_the_grain_of_a_clip_in_parts_is_that_of_the_whole(random_network):
     assert torch.equal(torch.cat(parts), whole)
     unseeded = gpen_core.restore_faces(images[1:2], second, random_network, settings=settings)
     assert not torch.equal(unseeded.images, parts[1])
+
+
+def test_fine_grain_of_a_face_larger_than_the_crop_is_kept_or_replaced(identity):
+    images, faces = noise(600)[None], faces_at((0, 0.0, 0.0, 600.0))
+    kept = gpen_core.restore_faces(images, faces, identity)
+    torch.testing.assert_close(kept.images, images, rtol=0, atol=1e-6)
+    replaced = gpen_core.restore_faces(
+        images, faces, identity, settings=BlendSettings(fine_grain="replace")
+    )
+    inside = replaced.masks[0] == 1
+    # Noise of 600 pixels through 256: what is left is what the crop can hold.
+    ratio = replaced.images[0][:, inside].std() / images[0][:, inside].std()
+    assert 0.2 < ratio < 0.55
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"blend": 1.5}, {"color": -0.1}, {"feather": 0.6}, {"grain": float("nan")}]
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(SettingError, match=next(iter(wrong))):
+        BlendSettings(**wrong)
