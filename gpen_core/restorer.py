@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -28,8 +28,17 @@ from .pipeline import RunOptions, faces_that_fit, restore_faces
 if TYPE_CHECKING:
     from PIL import Image
 
-    Picture = TypeVar("Picture", Image.Image, Samples, Tensor)
+    ImageT = TypeVar("ImageT", Image.Image, Samples, Tensor)
+    Network = TypeVar("Network", GpenGenerator, FaceDetector)
 
+    class _Loaded(Generic[Network]):
+        """The type of a field that is given as a network or a checkpoint and read as a network."""
+
+        def __get__(self, restorer: Restorer, owner: type[Restorer]) -> Network: ...
+        def __set__(self, restorer: Restorer, value: Network | str | Path | None) -> None: ...
+
+
+_BUNDLED: Any = None
 _MODES = ("L", "LA", "RGB", "RGBA")
 
 
@@ -42,9 +51,9 @@ class Restorer:
             there.
     """
 
-    model: GpenGenerator | str | Path | None = None
+    model: _Loaded[GpenGenerator] = _BUNDLED
     """The network that restores, or its checkpoint; None: the one that comes with the package."""
-    detector: FaceDetector | str | Path | None = None
+    detector: _Loaded[FaceDetector] = _BUNDLED
     """The network that finds faces, or its checkpoint; None: the one that comes along."""
     device: torch.device | str | None = None
     """Where what is loaded is put. None: where the model is, if it is given as a network, else on
@@ -63,26 +72,16 @@ class Restorer:
 
     def __post_init__(self) -> None:
         """Load what is given as a file."""
-        model, detector, device = self.model, self.detector, self.device
+        model: GpenGenerator | str | Path | None = self.model
+        detector: FaceDetector | str | Path | None = self.detector
         if not isinstance(model, GpenGenerator):
-            model = load_model(model, device or "cpu")
+            model = load_model(model, self.device or "cpu")
         if not isinstance(detector, FaceDetector):
-            device = device or next(model.parameters()).device
-            detector = load_detector(detector, device)
+            detector = load_detector(detector, self.device or next(model.parameters()).device)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "detector", detector)
 
-    @property
-    def _model(self) -> GpenGenerator:
-        assert isinstance(self.model, GpenGenerator)
-        return self.model
-
-    @property
-    def _detector(self) -> FaceDetector:
-        assert isinstance(self.detector, FaceDetector)
-        return self.detector
-
-    def __call__(self, image: Picture) -> Picture:
+    def __call__(self, image: ImageT) -> ImageT:
         """Restore the faces of an image, or of each image of a batch.
 
         Args:
@@ -144,12 +143,12 @@ class Restorer:
 
     def find(self, images: Tensor) -> Faces:
         """The chosen faces of (B, C, H, W) images in [0, 1]."""
-        faces = search_faces(images, self._detector, self.search, monitor=self.monitor)
+        faces = search_faces(images, self.detector, self.search, monitor=self.monitor)
         return select_faces(faces, order=self.order, indices=self.indices)
 
     def canvas_factor(self, faces: Faces, image_size: tuple[int, int]) -> float:
         """By how much to enlarge images of (height, width) with these faces, from 1 to 8."""
-        crop_size, template = self._model.config.size, self.blending.template
+        crop_size, template = self.model.config.size, self.blending.template
         return canvas_scale(faces, image_size, crop_size, self.canvas, template=template)
 
     def output_size(
@@ -180,8 +179,8 @@ class Restorer:
         if factor > 1:
             size = self.output_size((images.shape[2], images.shape[3]), factor, step)
             canvas = enlarge(images, *size)
-        max_batch = self.max_batch or faces_that_fit(self._model)
+        max_batch = self.max_batch or faces_that_fit(self.model)
         run = RunOptions(max_batch, seed=seed, monitor=self.monitor)
         return restore_faces(
-            images, faces, self._model, settings=self.blending, into=canvas, run=run
+            images, faces, self.model, settings=self.blending, into=canvas, run=run
         ).images

@@ -66,6 +66,9 @@ class RedIsSkin(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
+    def activation_bytes(self):
+        return 1
+
     def forward(self, crops):
         parsed = torch.zeros(len(crops), len(REGIONS), *crops.shape[2:])
         parsed[:, REGIONS.index(FaceRegion.SKIN)] = crops[:, 0]
