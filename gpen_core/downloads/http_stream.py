@@ -50,7 +50,7 @@ class NoResponseError(Exception):
 
 
 class ConnectionLostError(Exception):
-    """The connection ended early, or fell silent."""
+    """The connection broke, or fell silent."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Response:
     reason: str
     headers: Message
     chunks: Iterator[bytes]
-    """The body as it comes; ``ConnectionLostError`` where the connection ends or falls silent."""
+    """The body as it comes, short where the server closes the connection early;
+    ``ConnectionLostError`` where the connection breaks or falls silent."""
 
 
 def require_safe_url(url: str, *, allow_loopback: bool = False) -> None:

@@ -1,6 +1,5 @@
 """The reader of ONNX files, against the ``onnx`` package and against damaged and hostile files."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from gpen_core.checkpoints.onnx import wire as onnx_wire
 from gpen_core.checkpoints.onnx.graph import MAX_RANK, OnnxGraph, OnnxNode, read_onnx_graph
 from gpen_core.errors import (
     CheckpointError,
@@ -376,31 +374,6 @@ def test_overlong_names_are_refused(tmp_path):
     model = model_of([helper.make_node("Relu", ["x" * 5000], ["y"])])
     with pytest.raises(CheckpointReadError, match="name of at most"):
         read(model, tmp_path)
-
-
-@given(st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=1))
-def test_decode_varints_inverts_encode_varint(numbers):
-    encoded = [bytes(onnx_wire.encode_varint(number % (1 << 64))) for number in numbers]
-    pieces = [memoryview(b"".join(encoded[::2])), memoryview(b"".join(encoded[1::2]))]
-    decoded = onnx_wire.decode_varints(pieces).tolist()
-    assert decoded == numbers[::2] + numbers[1::2]
-
-
-def test_decode_varints_of_unfinished_run_is_refused():
-    with pytest.raises(onnx_wire.WireError):
-        onnx_wire.decode_varints([memoryview(b"\x01\x80")])
-    with pytest.raises(onnx_wire.WireError):
-        onnx_wire.decode_varints([memoryview(b"\xff" * 10 + b"\x01")])
-
-
-def test_fields_yields_numbers_and_bytes_without_copying():
-    data = bytearray(b"\x08\x96\x01" + b"\x12\x02hi" + b"\x1d" + struct.pack("<f", 1.5))
-    view = memoryview(data)
-    (first, number), (second, text), (third, value) = onnx_wire.fields(view)
-    assert (first, number, second, bytes(text), third) == (1, 150, 2, b"hi", 3)
-    assert onnx_wire.floats(value) == (1.5,)
-    data[5:7] = b"HO"
-    assert bytes(text) == b"HO"
 
 
 def test_reading_decodes_nothing_before_it_is_asked(tmp_path, monkeypatch):
