@@ -7,8 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..gpen_core import MAX_SCALE, CanvasSettings, CanvasSize, enlarge, enlarged_size, resize
-from .host import to_channels_last
+from ..gpen_core import MAX_SCALE, CanvasSettings, CanvasSize, enlarge, enlarged_size
+from .host import to_channels_first, to_channels_last
 
 _DEFAULTS = CanvasSettings()
 
@@ -61,12 +61,4 @@ def make_canvas(images: Tensor, scale: float, upscale_model: Any | None) -> Tens
     from comfy_extras.nodes_upscale_model import ImageUpscaleWithModel
 
     (upscaled,) = ImageUpscaleWithModel.execute(upscale_model, to_channels_last(images[:, :3])).args
-    colors: Tensor = upscaled.permute(0, 3, 1, 2).to(images)
-    if colors.shape[2] < height or colors.shape[3] < width:
-        colors = enlarge(colors, max(height, colors.shape[2]), max(width, colors.shape[3]))
-    colors = resize(colors, (height, width))
-    if images.shape[1] == 3:
-        return colors
-    canvas = enlarge(images, height, width)
-    canvas[:, :3] = colors
-    return canvas
+    return enlarge(images, height, width, colors=to_channels_first(upscaled).to(images))

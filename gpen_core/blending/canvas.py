@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..faces.faces import Faces
 from ..geometry.alignment import Template, align_faces, scale_of
+from ..geometry.resizing import resize
 from ..settings import Choice, check_limits
 
 MAX_SCALE = 8.0
@@ -87,17 +88,27 @@ def enlarged_size(image_size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(image_size[0] * scale)), max(1, round(image_size[1] * scale))
 
 
-def enlarge(images: Tensor, height: int, width: int) -> Tensor:
+def enlarge(images: Tensor, height: int, width: int, *, colors: Tensor | None = None) -> Tensor:
     """Enlarge images with Lanczos interpolation of three lobes.
 
     Args:
         images: (B, C, H, W) floating, any channels and range.
         height: Of the result in pixels, at least H.
         width: Of the result in pixels, at least W.
+        colors: (B, 3, h, w) like ``images``: their first three channels as another method has
+            enlarged them, to any size. They are resized to the result's; without other channels
+            and of this size already, they are the result itself.
 
     Returns:
         (B, C, height, width), dtype and device of ``images``, within the range of the input.
     """
+    if colors is not None:
+        if colors.shape[2] < height or colors.shape[3] < width:
+            colors = enlarge(colors, max(height, colors.shape[2]), max(width, colors.shape[3]))
+        colors = resize(colors, (height, width))
+        if images.shape[1] == 3:
+            return colors
+        return torch.cat((colors, enlarge(images[:, 3:], height, width)), dim=1)
     if images.shape[2:] == (height, width):
         return images.clone()
     enlarged = torch.empty(

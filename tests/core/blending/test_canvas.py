@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gpen_core import Faces
+from gpen_core import Faces, resize
 from gpen_core.blending.canvas import (
     CanvasSettings,
     CanvasSize,
@@ -54,6 +54,16 @@ def test_enlarge_keeps_range_dtype_count_and_its_input():
     same = enlarge(images, 9, 9)
     assert torch.equal(same, images)
     assert same.data_ptr() != images.data_ptr()
+
+
+@pytest.mark.parametrize("size", [(20, 20), (60, 70), (64, 40), (150, 140)])
+def test_enlarge_takes_colors_of_any_size_and_interpolates_the_rest(size):
+    images = torch.stack([smooth(30), 1 - smooth(30)]).flatten(0, 1)[None, :5]
+    given = 1 - enlarge(images[:, :3], 150, 140)  # another picture
+    result = enlarge(images, 60, 70, colors=resize(given, size))
+    assert torch.equal(result[:, 3:], enlarge(images, 60, 70)[:, 3:])
+    assert psnr(result[:, :3], resize(given, (60, 70))) > 40
+    assert torch.equal(result[:, :3], enlarge(images[:, :3], 60, 70, colors=resize(given, size)))
 
 
 def test_enlarge_of_one_pixel():
