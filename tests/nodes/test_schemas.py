@@ -87,13 +87,17 @@ def test_nodes_are_found_by_other_words_where_the_host_searches_them(pack, monke
     module = sys.modules[f"{pack.__name__}.nodes.schema"]
 
     @dataclass
-    class NewerSchema:
+    class OlderSchema:
         node_id: str
         category: str
         inputs: list[object]
+
+    @dataclass
+    class NewerSchema(OlderSchema):
         search_aliases: list[str]
 
     described = {"node_id": "x", "search_aliases": ["face"]}
-    assert not hasattr(module.node_schema(**described), "search_aliases")  # this host does not
+    monkeypatch.setattr(module.io, "Schema", OlderSchema)
+    assert not hasattr(module.node_schema(**described), "search_aliases")
     monkeypatch.setattr(module.io, "Schema", NewerSchema)
     assert module.node_schema(**described).search_aliases == ["face"]
