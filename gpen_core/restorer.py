@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _BUNDLED: Any = None
 _MODES = ("L", "LA", "RGB", "RGBA")
+_BRIGHTEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -108,17 +109,27 @@ class Restorer:
             return self._restore_samples(image)
         from PIL import Image  # here, so that importing the package stays quick
 
-        if not isinstance(image, Image.Image) or image.mode not in _MODES:
-            got = getattr(image, "mode", type(image).__name__)
+        if not isinstance(image, Image.Image):
             raise TensorSpecError(
-                "image: expected a Pillow image of mode L, LA, RGB or RGBA, a NumPy array or a "
-                f"tensor, got {got}. Convert a Pillow image with image.convert('RGB')."
+                "image: expected a Pillow image, a NumPy array or a tensor, got "
+                f"{type(image).__name__}. Open a file with PIL.Image.open, or restore it with "
+                "gpen_core.restore_picture."
+            )
+        if image.mode not in _MODES:
+            raise TensorSpecError(
+                f"image: expected a Pillow image of mode L, LA, RGB or RGBA, got {image.mode}. "
+                "Convert it with image.convert('RGB'), or 16 bits with np.asarray(image)."
             )
         restored = Image.fromarray(self(np.asarray(image)))
         restored.info = image.info.copy()
         return restored
 
     def _restore_tensor(self, images: Tensor) -> Tensor:
+        if images.ndim == 3 and images.shape[0] not in (3, 4) and images.shape[2] in (3, 4):
+            raise TensorSpecError(
+                f"image: expected (C, H, W) or (B, C, H, W), got {tuple(images.shape)}. Put the "
+                "channels first: image.movedim(-1, 0)."
+            )
         if images.ndim == 3:
             return self._restore_tensor(images[None])[0]
         pixels = images.float() if images.is_floating_point() else images
@@ -137,6 +148,13 @@ class Restorer:
         return np.where(restored == before, samples, restored)
 
     def _restore(self, images: Tensor) -> Tensor:
+        # Upscalers overshoot a little; twice as bright as white is another scale.
+        highest = float(images.max()) if images.numel() else 0.0
+        if images.is_floating_point() and highest > _BRIGHTEST:
+            raise TensorSpecError(
+                f"image: expected floating samples in [0, 1], got up to {highest:g}. Divide by "
+                "255, or by what white is."
+            )
         faces = self.find(images)
         factor = self.canvas_factor(faces, (images.shape[2], images.shape[3]))
         return self.restore(images, faces, factor=factor)

@@ -125,11 +125,14 @@ def test_networks_are_given_as_files_or_loaded():
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("photo.png", "got str"),
+        ("photo.png", r"got str\. Open a file"),
         (Image.new("CMYK", (8, 8)), "got CMYK.*convert"),
+        (Image.new("I;16", (8, 8)), "16 bits with np.asarray"),
+        (np.full((8, 8, 3), 255.0), "up to 255. Divide by 255"),
+        (torch.full((3, 8, 8), 255.0), "up to 255. Divide by 255"),
         (np.zeros((3, 8, 8)), r"expected \(H, W, C\)"),
         (np.zeros((8, 8, 3), np.int32), "got int32"),
-        (torch.zeros(8, 8, 3), "channels first|got"),
+        (torch.zeros(8, 8, 3), r"got \(8, 8, 3\).*movedim\(-1, 0\)"),
         (torch.zeros(3, 8, 8, dtype=torch.uint8), "Convert 8-bit"),
     ],
 )
