@@ -1,4 +1,3 @@
-import argparse
 import dataclasses
 import json
 import os
@@ -17,7 +16,7 @@ from gpen_core import BUNDLED_DETECTOR, BlendSettings
 from gpen_core.__main__ import main
 from gpen_core.checkpoints.checkpoint import NOTICE_KEY, save_checkpoint
 from gpen_core.commands import restore
-from gpen_core.commands.restore_arguments import BLEND_HELP, add_arguments, find_detector
+from gpen_core.commands.restore_arguments import BLEND_HELP
 from gpen_core.media import VideoCodec
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.synthetic import identity_state_dict
@@ -189,35 +188,6 @@ def test_a_detector_whose_file_holds_another_is_refused(tmp_path, checkpoint, ca
     assert run(checkpoint, *arguments, *chosen) == 2
     message = "expected the weights of retinaface_resnet50, got those of retinaface_mobile0.25"
     assert message in capsys.readouterr().err
-
-
-def chosen_detector(*arguments, models=None):
-    """What ``load_detector`` is called with, for a model that lies alone in a folder."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    options = ["in", "--output", "out", "--model", "m", *arguments]
-    if models is not None:
-        options += ["--models", models]
-    return find_detector(parser.parse_args(list(map(str, options))), Path("nowhere/m"))
-
-
-def test_the_detector_is_resnet50_if_its_file_is_there_else_the_bundled_one(tmp_path, monkeypatch):
-    monkeypatch.delenv("GPEN_MODELS_DIR", raising=False)
-    mobile, resnet = "retinaface_mobile0.25", "retinaface_resnet50"
-    assert chosen_detector() == (None, None)
-    assert chosen_detector("--detector", mobile) == (mobile, None)
-    folder = tmp_path / "facedetection"
-    folder.mkdir()
-    mobile_file, resnet_file = (
-        folder / f"detection_{name}_Final.pth" for name in ("mobilenet0.25", "Resnet50")
-    )
-    mobile_file.touch()
-    assert chosen_detector(models=tmp_path) == (None, None)
-    assert chosen_detector("--detector", mobile, models=tmp_path) == (mobile, mobile_file)
-    resnet_file.touch()
-    assert chosen_detector(models=tmp_path) == (None, resnet_file)
-    assert chosen_detector("--detector", resnet, models=tmp_path) == (resnet, resnet_file)
-    assert chosen_detector("--detector-file", "my.pth", models=tmp_path) == (None, Path("my.pth"))
 
 
 def test_every_blend_setting_has_an_argument_that_reaches_the_restorer(
