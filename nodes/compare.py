@@ -11,7 +11,6 @@ from ..gpen_core import (
     Faces,
     Monitor,
     SearchSettings,
-    TensorSpecError,
     box_masks,
     compare_images,
     describe_comparison,
@@ -151,13 +150,7 @@ class GpenCompare(io.ComfyNode):
     ) -> io.NodeOutput:
         """Measure and show."""
         olds, news = to_channels_first(before), to_channels_first(after)
-        if len(olds) not in (1, len(news)):
-            raise TensorSpecError(
-                f"before: expected one image or {len(news)}, as many as after, got {len(olds)}. "
-                "Repeat or choose images to match."
-            )
         scale = (news.shape[3] / olds.shape[3], news.shape[2] / olds.shape[2])
-        olds = olds.expand(len(news), -1, -1, -1)
         region = fit_masks(mask, news)
         if faces is not None:
             boxes = box_masks(faces.faces, len(news), (news.shape[2], news.shape[3]), scale)
@@ -185,5 +178,5 @@ class GpenCompare(io.ComfyNode):
             measured.sharpness,
             measured.color_error,
             math.nan if comparison.landmark_error is None else comparison.landmark_error,
-            ui=before_after_ui(olds, news, shown, text, scale),
+            ui=before_after_ui(olds.expand(len(news), -1, -1, -1), news, shown, text, scale),
         )

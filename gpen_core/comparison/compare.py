@@ -69,8 +69,9 @@ def compare_images(
     """Measure how alike two batches of images are. Alpha does not count.
 
     Args:
-        before: (B, C, H, W) floating, C = 3 or 4, RGB or RGBA, in [0, 1].
-        after: Like ``before``, of the same size and count.
+        before: (B or 1, C, H, W) floating, C = 3 or 4, RGB or RGBA, in [0, 1]; a single one is
+            compared with each of the others.
+        after: (B, C, H, W), like ``before`` and of the same size.
         region: (B or 1, H, W) floating in [0, 1]: how far each pixel counts.
         detector: Finds the faces whose landmarks are compared.
         device: Where to compute; that of the images if None. It holds one band of rows at a time.
@@ -81,6 +82,7 @@ def compare_images(
             pixels, half the window of SSIM.
     """
     _check(before, after, region)
+    before = before.expand(len(after), -1, -1, -1)
     whole, inside = _Total(), _Total()
     for index in range(len(after)):
         pair = [images[index, :3] for images in (before, after)]
@@ -219,10 +221,10 @@ def _check(before: Tensor, after: Tensor, region: Tensor | None) -> None:
     check_images(before)
     check_images(after)
     shape = (len(after), *after.shape[2:])
-    if (len(before), *before.shape[2:]) != shape:
+    if len(before) not in (1, shape[0]) or before.shape[2:] != shape[1:]:
         raise TensorSpecError(
-            f"before: expected {shape[0]} images of {shape[1]} x {shape[2]} pixels as after, got "
-            f"{len(before)} of {before.shape[2]} x {before.shape[3]}. Resize or repeat them."
+            f"before: expected 1 or {shape[0]} images of {shape[1]} x {shape[2]} pixels as after, "
+            f"got {len(before)} of {before.shape[2]} x {before.shape[3]}. Resize or repeat them."
         )
     if not shape[0]:
         raise TensorSpecError("after: expected at least one image, got none. Give one.")

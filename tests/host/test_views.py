@@ -171,7 +171,7 @@ def test_compare_another_count_of_images_says_what_to_do(comfy):
         }
         prompt["compare"]["inputs"][key] = [f"{key} batch", 0]
     result = comfy.wait(comfy.queue(prompt))
-    assert "before: expected one image or 3" in result.error["exception_message"]
+    assert "before: expected 1 or 3 images" in result.error["exception_message"]
 
 
 def crops_prompt(name: str) -> dict:

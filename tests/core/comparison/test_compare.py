@@ -144,7 +144,7 @@ def test_compare_images_refuses_pixels_that_are_no_numbers(value):
     ("before", "after", "region", "message"),
     [
         ((1, 3, 8, 8), (1, 3, 8, 9), None, "Resize or repeat"),
-        ((1, 3, 8, 8), (2, 3, 8, 8), None, "Resize or repeat"),
+        ((2, 3, 8, 8), (3, 3, 8, 8), None, "Resize or repeat"),
         ((1, 3, 5, 9), (1, 3, 5, 9), None, "Compare larger"),
         ((0, 3, 8, 8), (0, 3, 8, 8), None, "at least one"),
         ((1, 3, 8, 8), (1, 3, 8, 8), (1, 8, 9), "Resize the mask"),
@@ -155,6 +155,12 @@ def test_compare_images_shapes_that_do_not_match_say_what_to_do(before, after, r
     mask = None if region is None else torch.zeros(region)
     with pytest.raises(GpenError, match=message):
         compare_images(torch.zeros(before), torch.zeros(after), mask)
+
+
+def test_compare_images_a_single_image_before_is_compared_with_each():
+    before, after = pair()
+    alone, both = before[:1], torch.cat([after, before])
+    assert compare_images(alone, both) == compare_images(alone.repeat(len(both), 1, 1, 1), both)
 
 
 @pytest.mark.parametrize("rows", [6, 7, 16, 47])
