@@ -107,9 +107,10 @@ def paste_faces(
         faces: The faces that it was given.
         restored_crops: (N, 3, S, S) floating RGB in [0, 1], in the order of the faces. S may
             differ from the size of the crops taken. They are resampled on their device.
-        settings: As for ``restore_faces``, with the template that the crops were taken with.
-        user_masks: As for ``restore_faces``.
-        into: As for ``restore_faces``.
+        settings: How to blend, with the template that the crops were taken with.
+        user_masks: (B or 1, H, W) of what is pasted into, in [0, 1]: faces are pasted inside only.
+        into: (B, C, H', W') enlarged images that are pasted into, in place. None: a copy of
+            ``images``.
         monitor: Told of progress in faces, and shown each crop.
 
     Returns:

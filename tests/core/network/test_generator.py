@@ -10,8 +10,6 @@ from gpen_core.network import ops
 from gpen_core.network.build import build_model
 from gpen_core.network.config import GpenConfig
 from gpen_core.network.generator import GpenGenerator
-from gpen_core.network.layers import StyledConv
-from gpen_core.network.ops.shared import Injection
 from gpen_core.network.synthetic import random_state_dict
 from support.golden import load_golden
 from support.metrics import relative_l2
@@ -116,23 +114,6 @@ def test_forward_on_a_cpu_needs_less_memory_than_two_maps_of_full_size():
     ).stdout
     full_map = 2 * config.channels(1024) * 1024**2 * 4
     assert int(output) * 1024 < 2 * full_map + 100e6
-
-
-@pytest.mark.parametrize("upsample", [False, True])
-def test_styled_conv_gives_the_same_with_scaled_weights_and_scaled_activations(upsample):
-    torch.manual_seed(0)
-    conv = StyledConv(6, 5, 16, upsample, concat=True, dtype=torch.float32)
-    for weight in conv.parameters():
-        weight.normal_()
-    weight = conv.weight.transpose(0, 1) if upsample else conv.weight
-    conv.energy.copy_(weight.square().sum(dim=(2, 3)))
-    conv.epsilon.fill_(1e-8)
-    x, style = torch.randn(2, 6, 7, 9), torch.randn(2, 16)
-    size = (14, 18) if upsample else (7, 9)
-    injection = Injection(torch.randn(2, 5, *size), 0.5, torch.randn(5))
-    # It scales what is smaller beside a map of so many pixels.
-    by_weights, by_activations = (conv._modulated(style, n)(x, injection) for n in (10**6, 1))
-    torch.testing.assert_close(by_weights, by_activations, rtol=1e-4, atol=1e-5)
 
 
 def with_large_styles(state_dict):
