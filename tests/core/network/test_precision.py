@@ -99,7 +99,7 @@ def test_arithmetic_is_in_the_dtype_of_the_weight_elsewhere():
 
 def test_bfloat16_of_full_width_is_as_exact_as_promised():
     # Were all of it bfloat16, this one of several networks would be off by 2.2e-2.
-    state_dict = reference_gpen.random_state_dict(FULL_WIDTH_512)
+    state_dict = reference_gpen.moved_state_dict(FULL_WIDTH_512)
     crops = random_crops(FULL_WIDTH_512, seed=2)
     expected = build_model(state_dict)(crops)
     restored = build_model(state_dict, torch.bfloat16)(crops)
