@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import __version__
+
 COMMANDS = {
     "restore": "restore the faces in pictures, folders and videos",
     "compare": "measure how alike two pictures are",
@@ -46,6 +48,7 @@ def make_parser(command: str) -> argparse.ArgumentParser:
         description="Blind face restoration with GPEN.",
         epilog="COMMAND --help describes the options of a command.",
     )
+    parser.add_argument("--version", action="version", version=f"gpen {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     if command in COMMANDS:
         importlib.import_module(f".commands.{command}", __package__).add_to(commands)

@@ -2,6 +2,7 @@ import sys
 
 import pytest
 
+import gpen_core
 from gpen_core.__main__ import COMMANDS, main
 
 
@@ -20,6 +21,13 @@ def test_without_a_command_all_are_listed_and_none_is_imported(arguments, monkey
         main(arguments)
     printed = capsys.readouterr()
     assert all(name in printed.out + printed.err for name in COMMANDS)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"gpen {gpen_core.__version__}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
