@@ -60,8 +60,9 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read the published state dict out of any checkpoint file.
 
     Returns:
-        Names and tensors as published, on the CPU, dtypes as stored (float32 from .onnx). The
-        ``*.kernel`` buffers, constants of the architecture, only where the file has them.
+        Names and tensors as published and in that order, on the CPU, dtypes as stored (float32
+        from .onnx). The ``*.kernel`` buffers, constants of the architecture, only where the file
+        has them.
 
     Raises:
         CheckpointError: As for ``load_model``.
@@ -73,13 +74,15 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], GpenConfig]:
     """Read the published state dict, and detect the configuration of its network.
 
     Returns:
-        Names and tensors as from ``read_state_dict``, and the configuration.
+        Names and tensors as from ``load_state_dict``, and the configuration.
 
     Raises:
         CheckpointError: As for ``load_model``.
     """
     state_dict = _read(Path(path))
-    return state_dict, detect_config(state_dict, Path(path).name)
+    config = detect_config(state_dict, Path(path).name)
+    in_order = (name for name in expected_shapes(config) if name in state_dict)
+    return {name: state_dict[name] for name in in_order}, config
 
 
 def _read(path: Path) -> dict[str, Tensor]:

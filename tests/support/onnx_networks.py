@@ -36,7 +36,7 @@ def network_of(config: GpenConfig) -> ReferenceGpen:
 
 
 def assert_same_weights(actual, wanted, tolerance: float = TOLERANCE[torch.float32]) -> None:
-    assert set(actual) == set(expected_shapes(detect_config(actual)))
+    assert list(actual) == list(expected_shapes(detect_config(actual)))
     assert set(actual) == set(wanted)
     for name, tensor in actual.items():
         assert tensor.dtype == torch.float32, name

@@ -19,12 +19,15 @@ def describe(whole=NEAR, region=None, landmark_error=None, has_region=False):
 def test_every_measure_is_named_with_its_value():
     text = describe(region=NEAR, landmark_error=1.26, has_region=True)
     measures = "PSNR 31.42 dB, SSIM 0.9123, MS-SSIM 0.9568, sharpness 0.88, colour error 2.35."
-    assert text.startswith(f"Whole image: {measures} Inside mask or faces: {measures} ")
-    assert "1.3 % of the distance between the eyes" in text
+    assert text == (
+        f"Whole image: {measures} Inside mask or faces: {measures} Landmarks are off by 1.3 % of "
+        "the distance between the eyes."
+    )
 
 
 def test_equal_images_are_called_equal_and_nothing_else():
-    assert describe(EQUAL) == "Whole image: equal, bit for bit."
+    for landmark_error in (None, 0.0):
+        assert describe(EQUAL, landmark_error=landmark_error) == "Whole image: equal, bit for bit."
 
 
 @pytest.mark.parametrize("has_region", [True, False])

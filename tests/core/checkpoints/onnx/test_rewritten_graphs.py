@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from gpen_core.checkpoints.onnx.weights import read_onnx_state_dict
+from gpen_core.checkpoints.checkpoint import load_state_dict
 from support.onnx_edits import (
     add_scalar,
     change,
@@ -166,7 +166,7 @@ def test_double_weights_become_float32(simplified, read):
 def test_weights_do_not_depend_on_the_file_any_more(exported, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(exported("concat-17").read_bytes())
-    state_dict = read_onnx_state_dict(path)
+    state_dict = load_state_dict(path)
     with path.open("r+b") as file:
         file.write(b"\0" * path.stat().st_size)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from onnx import TensorProto
 
-from gpen_core.checkpoints.onnx.weights import read_onnx_state_dict
+from gpen_core.checkpoints.checkpoint import load_state_dict
 from gpen_core.errors import CheckpointMismatchError
 from gpen_core.network.detect import detect_config
 from support import reference_gpen
@@ -80,7 +80,7 @@ def test_export_of_half_network_equals_the_state_dict_to_float16(tmp_path):
             dynamo=False,
             opset_version=17,
         )
-    assert_same_weights(read_onnx_state_dict(path), published(SMALL), TOLERANCE[torch.float16])
+    assert_same_weights(load_state_dict(path), published(SMALL), TOLERANCE[torch.float16])
 
 
 @pytest.mark.parametrize("level", ["BASIC", "EXTENDED"])
@@ -94,7 +94,7 @@ def test_graph_saved_by_onnxruntime_equals_the_state_dict(exported, tmp_path, le
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(exported("concat-17"), options, providers=["CPUExecutionProvider"])
 
-    assert_same_weights(read_onnx_state_dict(tmp_path / "optimised.onnx"), published(SMALL))
+    assert_same_weights(load_state_dict(tmp_path / "optimised.onnx"), published(SMALL))
 
 
 @pytest.mark.parametrize("is_simplified", [False, True], ids=["raw", "simplified"])
@@ -187,7 +187,7 @@ def exported_variant(tmp_path_factory):
 def test_other_formulations_equal_the_state_dict(exported_variant, variant, read):
     path = exported_variant(variant)
 
-    assert_same_weights(read_onnx_state_dict(path), published(SMALL))
+    assert_same_weights(load_state_dict(path), published(SMALL))
     assert_same_weights(read(onnxsim.simplify(onnx.load(path))[0]), published(SMALL))
 
 
