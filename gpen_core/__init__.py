@@ -132,6 +132,7 @@ if TYPE_CHECKING:
     from .geometry.alignment import template_landmarks as template_landmarks
     from .geometry.resizing import resize as resize
     from .geometry.warping import crop_image as crop_image
+    from .images.srgb import luma as luma
     from .media import PICTURE_SUFFIXES as PICTURE_SUFFIXES
     from .media import DegradeReport as DegradeReport
     from .media import Job as Job
@@ -230,6 +231,7 @@ _HOMES = {
         ".geometry.alignment": "Template align_faces template_landmarks",
         ".geometry.resizing": "resize",
         ".geometry.warping": "crop_image",
+        ".images.srgb": "luma",
         ".media": (
             "PICTURE_SUFFIXES DegradeReport Job JobError Picture PictureReport Plan "
             "VideoCodec VideoEncoding VideoReport degrade_picture plan_jobs read_picture "

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpen_core import Template, template_landmarks
+from gpen_core import Template, luma, template_landmarks
 
 PYRAMID_LEVELS = 4
 FEATURE_EMPHASIS = 3.0
@@ -15,7 +15,6 @@ _FEATURE_REACH = 0.05
 """Standard deviation of that weight around each landmark, as a fraction of the crop's side."""
 _ENERGY_WINDOW = 8
 """Pixels."""
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def feature_weights(size: int, device: torch.device | str = "cpu") -> Tensor:
@@ -74,8 +73,7 @@ def energy_loss(restored: Tensor, truth: Tensor) -> Tensor:
     Returns:
         A scalar; 1 if a checkerboard of -1 and 1 is missing.
     """
-    weights = truth.new_tensor(_LUMA).view(3, 1, 1)
-    gray = (torch.cat((restored.float(), truth)) * weights).sum(dim=1, keepdim=True)
+    gray = luma(torch.cat((restored.float(), truth)))[:, None]
     laplacian = F.conv2d(gray, gray.new_tensor([[[[0, 1, 0], [1, -4, 1], [0, 1, 0]]]]) / 8)
     energy = F.avg_pool2d(laplacian.square(), _ENERGY_WINDOW)
     strength, true_strength = (energy + 2.5e-7).sqrt().chunk(2)

@@ -10,18 +10,14 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from gpen_core.checkpoints.checkpoint import load_state_dict
 from gpen_core.network.config import SUPPORTED_SIZES, GpenConfig
 from support.onnx_export import export_onnx
-from support.onnx_networks import SMALL, published
-from support.reference_gpen import ReferenceGpen, moved_state_dict
+from support.onnx_networks import SMALL, network_of, published
 
 # As narrow as each size may be: a channel at full resolution.
 NARROW = {256: 1 / 64, 512: 1 / 64, 1024: 1 / 32, 2048: 1 / 16}
 
 
-def network_of(size: int) -> ReferenceGpen:
-    config = GpenConfig(size, 2, NARROW[size], n_mlp=2, style_dim=12)
-    network = ReferenceGpen(config)
-    network.load_state_dict(moved_state_dict(config, seed=size))
-    return network.eval()
+def small_config(size: int) -> GpenConfig:
+    return GpenConfig(size, 2, NARROW[size], n_mlp=2, style_dim=12)
 
 
 def assert_weights_are(wanted: dict, actual: dict, tolerance: float = 1e-6) -> None:
@@ -47,7 +43,7 @@ def test_nodes_in_any_order_make_the_same_weights(small, read):
 @pytest.mark.parametrize("size", SUPPORTED_SIZES)
 def test_the_oldest_form_is_read_at_every_size(tmp_path, size):
     """Opset 10, with the weights among the inputs: as the published files are."""
-    network = network_of(size)
+    network = network_of(small_config(size))
     path = export_onnx(network, tmp_path / "a.onnx", size=size, opset=10, weights_as_inputs=True)
     inputs = {value.name for value in onnx.load(path).graph.input}
     assert len(inputs) > 50
@@ -56,7 +52,7 @@ def test_the_oldest_form_is_read_at_every_size(tmp_path, size):
 
 @pytest.mark.parametrize("name", ["generator.conv1", "generator.convs.4", "generator.convs.5"])
 def test_a_layer_that_injects_nothing_is_read(tmp_path, name):
-    network = network_of(256)
+    network = network_of(small_config(256))
     network.get_parameter(f"{name}.noise.weight").data.zero_()
     path = export_onnx(network, tmp_path / "a.onnx", size=256)
     assert_weights_are(network.state_dict(), load_state_dict(path))
